@@ -1,0 +1,1 @@
+"""What a principal may do: one pure ``decide()``, the token service."""

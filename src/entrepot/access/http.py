@@ -1,0 +1,95 @@
+"""The token endpoint: ``GET`` and ``POST /service/token``.
+
+It never answers anything but 200, 400, 401, 405 or 429: containerd falls back from POST to GET on few others.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import msgspec
+
+from entrepot.access.model import parse_scopes
+from entrepot.access.service import Guardian, decode_basic
+from entrepot.access.tokens import SERVICE
+from entrepot.auth.model import User
+from entrepot.errors import InvalidInput, NotAllowed, NotAuthenticated
+from entrepot.web.exchange import JSON, Exchange
+from entrepot.web.render import render
+
+_FORM_LIMIT = 64 * 1024
+_NO_STORE = (b"cache-control", b"no-store")
+_encoder = msgspec.json.Encoder()
+
+Form = dict[str, list[str]]
+
+
+class TokenEndpoint:
+    """Decodes what clients send, asks the guardian, encodes the token."""
+
+    def __init__(self, guardian: Guardian) -> None:
+        self._guardian = guardian
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer a token request; a wrong credential is challenged for Basic."""
+        exchange.operation = "token"
+        try:
+            if exchange.method in {"GET", "HEAD"}:
+                await self._get(exchange)
+            elif exchange.method == "POST":
+                await self._post(exchange)
+            else:
+                raise NotAllowed("The token endpoint answers GET and POST.", headers=((b"allow", b"GET, POST"),))
+        except NotAuthenticated as error:
+            error.headers = ((b"www-authenticate", f'Basic realm="{SERVICE}"'.encode()),)
+            await render(exchange, error)
+
+    async def _get(self, exchange: Exchange) -> None:
+        form = exchange.parameters()
+        user = await self._basic(exchange)
+        await self._issue(exchange, form, user, offline=_last(form, "offline_token") in {"true", "1"})
+
+    async def _post(self, exchange: Exchange) -> None:
+        form = _parse_form(await exchange.read(_FORM_LIMIT))
+        grant = _last(form, "grant_type")
+        if grant == "password":
+            user: User | None = await self._guardian.log_in(
+                _last(form, "username"), _last(form, "password"), exchange.client_address
+            )
+        elif grant == "refresh_token":
+            user = await self._guardian.refresh(_last(form, "refresh_token"))
+        elif grant:
+            raise InvalidInput(f"The grant_type {grant[:64]!r} is not known: use password or refresh_token.")
+        else:
+            user = await self._basic(exchange)
+        if user:
+            exchange.principal = user.name
+        await self._issue(exchange, form, user, offline=_last(form, "access_type") == "offline")
+
+    async def _basic(self, exchange: Exchange) -> User | None:
+        authorization = exchange.text(b"authorization")
+        if not authorization:
+            return None
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() != "basic":
+            raise NotAuthenticated("Send name and password as Basic credentials.")
+        name, password = decode_basic(value)
+        return await self._guardian.log_in(name, password, exchange.client_address)
+
+    async def _issue(self, exchange: Exchange, form: Form, user: User | None, *, offline: bool) -> None:
+        exchange.principal = user.name if user else "anonymous"
+        issued = await self._guardian.issue(user, parse_scopes(form.get("scope", [])), offline=offline)
+        await exchange.respond(200, [JSON, _NO_STORE], _encoder.encode(issued))
+
+
+def _parse_form(body: bytes) -> Form:
+    try:
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=1000)
+    except ValueError:
+        raise InvalidInput("The form cannot be read: send application/x-www-form-urlencoded.") from None
+
+
+def _last(form: Form, name: str) -> str:
+    return form.get(name, [""])[-1]
+
+

@@ -1,0 +1,144 @@
+"""Access and refresh tokens: JSON Web Tokens signed with a key of our own.
+
+Sources: RFC 7519; the token specification of the distribution project ("Docker Registry v2 authentication").
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from entrepot.access.model import Access
+from entrepot.auth.model import ANONYMOUS, User
+from entrepot.errors import ConfigError, NotAuthenticated
+from entrepot.kit import clock
+from entrepot.kit.expiring import ExpiringMap
+
+SERVICE = "entrepot"
+_ALGORITHM = "ES256"
+_SKEW = 10
+"""Seconds that another machine's clock may be behind."""
+
+
+class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How long tokens live, in seconds."""
+
+    access_seconds: int = 300
+    refresh_seconds: int = 30 * 24 * 3600
+
+
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """What a token says; its signature has been checked."""
+
+    subject: str
+    user_id: int | None
+    credential_version: int
+    expires_at: int
+    """Seconds since the epoch."""
+    is_refresh: bool
+    access: tuple[Access, ...]
+
+
+class TokenIssuer:
+    """Signs and checks tokens."""
+
+    def __init__(self, key: ECKey, options: TokenOptions) -> None:
+        self._key = key
+        self._kid = key.thumbprint()
+        self._options = options
+        self._checked: ExpiringMap[str, Claims] = ExpiringMap(16_384, clock.now)
+
+    @property
+    def access_seconds(self) -> int:
+        """How long an access token lives."""
+        return self._options.access_seconds
+
+    def issue_access(self, user: User | None, access: list[Access], now: int) -> str:
+        """An access token for ``user`` (``None`` is anybody) with the rights ``access``."""
+        return self._sign(user, now, self._options.access_seconds, {"access": msgspec.to_builtins(access)})
+
+    def issue_refresh(self, user: User, now: int) -> str:
+        """A token that stands for the password at the token endpoint."""
+        return self._sign(user, now, self._options.refresh_seconds, {"use": "refresh"})
+
+    def check(self, token: str) -> Claims:
+        """The claims of a token of ours; they may have expired, the caller judges that.
+
+        Raises:
+            NotAuthenticated: it is not ours, or was changed.
+        """
+        claims = self._checked.get(token)
+        if claims is None:
+            claims = self._verify(token)
+            # An ES256 verification costs 150 µs, a look-up one.
+            self._checked.put(token, claims, claims.expires_at)
+        return claims
+
+    def _sign(self, user: User | None, now: int, seconds: int, more: dict[str, Any]) -> str:
+        claims: dict[str, Any] = {
+            "iss": SERVICE,
+            "aud": SERVICE,
+            "sub": user.name if user else ANONYMOUS.name,
+            "iat": now,
+            "nbf": now - _SKEW,
+            "exp": now + seconds,
+            "jti": secrets.token_hex(12),
+            **more,
+        }
+        if user:
+            claims |= {"uid": user.id, "ver": user.credential_version}
+        return jwt.encode({"alg": _ALGORITHM, "typ": "JWT", "kid": self._kid}, claims, self._key)
+
+    def _verify(self, token: str) -> Claims:
+        try:
+            claims = jwt.decode(token, self._key, algorithms=[_ALGORITHM]).claims
+            if claims["iss"] != SERVICE or claims["aud"] != SERVICE:
+                raise ValueError("issued by another service")
+            return Claims(
+                subject=claims["sub"],
+                user_id=claims.get("uid"),
+                credential_version=claims.get("ver", 0),
+                expires_at=claims["exp"],
+                is_refresh=claims.get("use") == "refresh",
+                access=tuple(msgspec.convert(claims.get("access", []), list[Access])),
+            )
+        except (JoseError, ValueError, KeyError, TypeError) as error:
+            raise NotAuthenticated("The token is not valid: log in again.") from error
+
+
+def load_key(path: Path) -> ECKey:
+    """The signing key kept at ``path``; made at the first start, readable by its owner only.
+
+    Raises:
+        ConfigError: it cannot be read or made.
+    """
+    try:
+        if not path.exists():
+            _create_key(path)
+        return ECKey.import_key(path.read_bytes())
+    except (OSError, ValueError, JoseError) as error:
+        raise ConfigError(f"The signing key {path} cannot be used: {error}.") from error
+
+
+def _create_key(path: Path) -> None:
+    """Write a new key whole, or keep the one that another process made meanwhile."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key = ECKey.generate_key("P-256")
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:  # created with mode 0600
+        file.write(key.as_pem(private=True))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(file.name, path)
+    except FileExistsError:
+        return
+    finally:
+        os.unlink(file.name)

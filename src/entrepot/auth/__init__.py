@@ -1,0 +1,1 @@
+"""Who asks: users, their passwords, the principal behind a request."""

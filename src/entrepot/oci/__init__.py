@@ -1,0 +1,1 @@
+"""The words of the OCI specifications: pure values, no I/O."""

@@ -1,0 +1,1 @@
+"""Repositories, manifests, blobs, tags, referrers, uploads: the registry itself."""

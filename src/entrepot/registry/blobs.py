@@ -1,0 +1,110 @@
+"""Blobs: stat, read, mount, delete."""
+
+from __future__ import annotations
+
+from entrepot.access.model import DELETE, PULL, PUSH
+from entrepot.auth.model import Caller
+from entrepot.database import Database, Transaction
+from entrepot.errors import NotAllowed
+from entrepot.journal import store as journal
+from entrepot.oci import digest as digests
+from entrepot.oci.name import RepositoryName
+from entrepot.registry import repositories, store
+from entrepot.registry.errors import BlobUnknown
+from entrepot.registry.model import BlobDeleted, BlobPushed, StoredBlob
+from entrepot.registry.repositories import Repositories, origin_of
+from entrepot.storage.verified import Content, VerifiedStore
+
+
+class Blobs:
+    """The verbs on blobs that are there already; ``uploads.py`` brings new ones."""
+
+    def __init__(self, database: Database, content: VerifiedStore, places: Repositories) -> None:
+        self._database = database
+        self._content = content
+        self._repositories = places
+
+    async def stat(self, caller: Caller, name: RepositoryName, digest: str) -> StoredBlob:
+        """A blob whose bytes are really there: a client that is told so will not push them again.
+
+        Raises:
+            BlobUnknown: the repository does not hold it, or its bytes have vanished.
+        """
+        blob = await self._find(caller, name, digest)
+        if not await self._content.holds(blob.location, blob.size):
+            raise BlobUnknown(name.full, digest)
+        return blob
+
+    async def open(self, caller: Caller, name: RepositoryName, digest: str) -> Content:
+        """A blob's bytes, to be closed after reading.
+
+        Raises:
+            BlobUnknown: the repository does not hold it, or its bytes have vanished.
+        """
+        blob = await self._find(caller, name, digest)
+        content = await self._content.open(blob.location, digest, blob.size)
+        if content is None:
+            raise BlobUnknown(name.full, digest)
+        return content
+
+    async def _find(self, caller: Caller, name: RepositoryName, digest: str) -> StoredBlob:
+        repository_id = await self._repositories.enter_existing(caller, PULL, name)
+        blob = await store.find_blob(self._database, repository_id, digests.parse(digest))
+        if blob is None:
+            raise BlobUnknown(name.full, digest)
+        return blob
+
+    async def mount(
+        self, caller: Caller, name: RepositoryName, digest: str, source: RepositoryName | None
+    ) -> StoredBlob | None:
+        """Make a blob of ``source`` visible in ``name``; ``None`` if the client has to push it.
+
+        Without a source any repository will do that the caller may pull from. That a blob exists elsewhere must not
+        show: every reason against a mount looks alike.
+        """
+        await self._repositories.enter(caller, PUSH, name)
+        digests.parse(digest)
+        if source is None:
+            source = await store.find_holder(self._database, digest, public_only=not caller.principal.is_admin)
+        source_id = await self._repositories.may_pull(caller, source) if source else None
+        if source is None or source_id is None:
+            return None
+        blob = await store.find_blob(self._database, source_id, digest)
+        if blob is None or not await self._content.holds(blob.location, blob.size):
+            return None
+        mounted_from = source.full
+
+        async def work(tx: Transaction) -> bool:
+            if not await store.has_blob(tx, source_id, digest):
+                return False
+            origin = origin_of(caller)
+            await store.link_blob(tx, await repositories.ensure(tx, origin, name), digest)
+            event = BlobPushed(repository=name.full, digest=digest, size=blob.size, mounted_from=mounted_from)
+            await journal.append(tx, origin, event)
+            return True
+
+        return blob if await self._database.write(work) else None
+
+    async def delete(self, caller: Caller, name: RepositoryName, digest: str) -> None:
+        """Take a blob out of a repository.
+
+        Raises:
+            BlobUnknown: it is not there.
+            NotAllowed: a manifest of the repository names it.
+        """
+        repository_id = await self._repositories.enter_existing(caller, DELETE, name)
+        digests.parse(digest)
+
+        async def work(tx: Transaction) -> None:
+            if not await store.has_blob(tx, repository_id, digest):
+                raise BlobUnknown(name.full, digest)
+            naming = await store.find_naming(tx, repository_id, digest)
+            if naming is not None:
+                raise NotAllowed(
+                    f"The manifest {naming} in {name.full} names this blob: delete the manifest first.",
+                    detail={"manifest": naming},
+                )
+            await store.unlink_blob(tx, repository_id, digest)
+            await journal.append(tx, origin_of(caller), BlobDeleted(repository=name.full, digest=digest))
+
+        await self._database.write(work)

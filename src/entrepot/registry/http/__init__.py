@@ -1,0 +1,1 @@
+"""``/v2/`` over HTTP: decode, one verb, encode."""

@@ -1,0 +1,1 @@
+"""``entrepot serve``: a small supervisor and its web workers."""

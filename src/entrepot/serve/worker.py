@@ -1,0 +1,152 @@
+"""A web worker: one process, one event loop, one HTTP server on a shared port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import structlog
+import uvloop
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from entrepot.app import App, Periodic
+from entrepot.config import Config, split_address
+from entrepot.kit import clock
+from entrepot.web.access_log import AccessLog
+from entrepot.web.edge import Edge
+
+log = structlog.get_logger()
+
+_BACKLOG = 4096
+_CONCURRENCY = 8192
+"""Requests that one worker answers at once; idle connections do not count."""
+
+
+def run(config: Config, index: int, alive_fd: int, ready_fd: int) -> None:
+    """Serve until SIGTERM, or until the supervisor is gone.
+
+    Args:
+        config: the configuration.
+        index: the worker's number; number 0 also runs the periodic tasks.
+        alive_fd: a pipe that reads end-of-file when the supervisor has died.
+        ready_fd: a pipe to which one byte is written once the worker answers.
+    """
+    uvloop.run(_Worker(config, index).main(alive_fd, ready_fd))
+
+
+class _Worker:
+    def __init__(self, config: Config, index: int) -> None:
+        self._config = config
+        self._index = index
+        self._stop = asyncio.Event()
+        self._hurry = False
+
+    async def main(self, alive_fd: int, ready_fd: int) -> None:
+        config = self._config
+        access_log = AccessLog(1) if config.log.access else None
+        app = App(config, access_log)
+        app.database.open()
+        self._watch(alive_fd)
+        edge = app.edge(app.web())
+        servers = [_server(config, config.listen, edge)]
+        if config.metrics.listen:
+            servers.append(_server(config, config.metrics.listen, app.edge(app.metrics_web())))
+        serving = [asyncio.ensure_future(server.serve()) for server in servers]
+        tasks = [asyncio.ensure_future(_repeat(task)) for task in app.tasks()] if self._index == 0 else []
+        await _until_listening(config.listen, serving[0])
+        os.write(ready_fd, b"r")
+        os.close(ready_fd)
+        stopping = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
+        if not self._stop.is_set():
+            raise SystemExit("the HTTP server ended by itself")
+        await self._drain(app, edge, servers, serving)
+        for task in tasks:
+            task.cancel()
+        await app.database.close()
+        if access_log:
+            access_log.close()
+
+    def _watch(self, alive_fd: int) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop(*, hurry: bool) -> None:
+            self._hurry = self._hurry or hurry
+            self._stop.set()
+
+        loop.add_signal_handler(signal.SIGTERM, lambda: stop(hurry=False))
+        loop.add_signal_handler(signal.SIGQUIT, lambda: stop(hurry=True))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches us through the supervisor
+        loop.add_reader(alive_fd, lambda: (loop.remove_reader(alive_fd), stop(hurry=True)))
+
+    async def _drain(
+        self, app: App, edge: Edge, servers: list[Server], serving: list[asyncio.Future[None]]
+    ) -> None:
+        """Say that we are going, stop accepting, let running transfers finish up to the limit."""
+        app.health.is_draining = True
+        limits = self._config.limits
+        if not self._hurry:
+            await _wait(lambda: self._hurry, limits.drain_delay)
+        for server in servers:
+            server.stop()
+        await _wait(lambda: edge.in_flight == 0, limits.drain_timeout)
+        if edge.in_flight:
+            log.warning("transfers cut off at the drain limit", count=edge.in_flight)
+        done, pending = await asyncio.wait(serving, timeout=1)
+        for task in pending:
+            task.cancel()
+        await asyncio.sleep(0)
+
+
+async def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    """Until ``condition`` holds, at most ``seconds``."""
+    deadline = clock.monotonic() + seconds
+    while not condition() and clock.monotonic() < deadline:
+        await asyncio.sleep(min(0.05, max(0.0, deadline - clock.monotonic())))
+
+
+async def _repeat(task: Periodic) -> None:
+    while True:
+        await asyncio.sleep(task.seconds)
+        try:
+            await task.work()
+        except Exception:
+            # It is tried again at its next turn.
+            log.exception("periodic task failed", task=task.name)
+
+
+async def _until_listening(listen: str, serving: asyncio.Future[None]) -> None:
+    host, port = split_address(listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to connect to
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.005)
+            continue
+        writer.close()
+        return
+
+
+def _server(config: Config, listen: str, edge: Edge) -> Server:
+    host, port = split_address(listen)
+    tls = config.tls
+    return Server(
+        edge,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.auto if tls.http2 else HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=30_000),
+        websockets=False,
+        backlog=_BACKLOG,
+        backpressure=_CONCURRENCY,
+        log_enabled=False,
+        ssl_cert=tls.cert_file,
+        ssl_key=tls.key_file,
+        ssl_protocol_min=SSLProtocols.tls12,
+    )

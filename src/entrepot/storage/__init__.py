@@ -1,0 +1,1 @@
+"""Keep bytes: the blob-store Protocol, its drivers, the layers around them."""

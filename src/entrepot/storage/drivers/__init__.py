@@ -1,0 +1,1 @@
+"""Where bytes end. Reached by name through ``storage.open``."""

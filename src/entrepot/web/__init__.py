@@ -1,0 +1,1 @@
+"""The HTTP edge: one request and its answer, client addresses, access records, metrics, ranges, paging."""

@@ -1,0 +1,134 @@
+"""The ASGI application: what stands before every answer.
+
+Request id → client address → the mount that answers → error rendering → access record and metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import structlog
+
+from entrepot.errors import Denied, EntrepotError, NotFound
+from entrepot.kit import clock
+from entrepot.web import address
+from entrepot.web.access_log import AccessLog
+from entrepot.web.exchange import ClientGone, Exchange, Receive, Scope, Send, process_name
+from entrepot.web.metrics import RequestMetrics
+from entrepot.web.render import render
+
+Answer = Callable[[Exchange], Awaitable[None]]
+Mount = tuple[str, Answer]
+"""A path, or with a final slash everything below it, and what answers."""
+
+CLIENT_GONE = 499
+"""The status recorded for an exchange that the client left (nginx's number for it)."""
+
+log = structlog.get_logger()
+
+
+class EdgeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the edge needs of the configuration."""
+
+    trusted_proxies: tuple[address.Network, ...] = ()
+    external_url: str = ""
+    https_only: bool = False
+    idle_timeout: float = 60.0
+    """Seconds without progress after which a transfer is given up."""
+
+
+class Edge:
+    """Routes by prefix; mounts are tried in order."""
+
+    def __init__(
+        self,
+        mounts: Sequence[Mount],
+        options: EdgeOptions,
+        *,
+        metrics: RequestMetrics,
+        access_log: AccessLog | None,
+        on_request: Callable[[], None],
+    ) -> None:
+        self._mounts = tuple(mounts)
+        self._options = options
+        self._metrics = metrics
+        self._access_log = access_log
+        self._on_request = on_request
+        self._process = process_name()
+        self.in_flight = 0
+        """Requests being answered now."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        started = clock.now()
+        began = clock.monotonic()
+        options = self._options
+        exchange = Exchange(
+            scope,
+            receive,
+            send,
+            process=self._process,
+            idle_timeout=options.idle_timeout,
+            external_url=options.external_url,
+        )
+        self.in_flight += 1
+        try:
+            if options.trusted_proxies:
+                address.apply_forwarded(exchange, options.trusted_proxies)
+            self._on_request()
+            await self._answer(exchange)
+        finally:
+            duration = clock.monotonic() - began
+            self.in_flight -= 1
+            self._metrics.observe(exchange, duration, self.in_flight)
+            if self._access_log is not None:
+                self._access_log.append(exchange, started, duration)
+
+    async def _answer(self, exchange: Exchange) -> None:
+        try:
+            await self._find(exchange)(exchange)
+        except EntrepotError as error:
+            if error.status >= 500:  # noqa: PLR2004 - the server's own failures
+                log.error("request failed", request_id=exchange.request_id, error=error.message, cause=repr(error.__cause__))
+            if exchange.status:
+                self._abort(exchange, error)
+            await render(exchange, error)
+        except (ClientGone, asyncio.CancelledError) as gone:
+            exchange.aborted = True
+            exchange.status = exchange.status or CLIENT_GONE
+            if isinstance(gone, asyncio.CancelledError):
+                raise
+        except Exception as error:
+            log.exception("request failed", request_id=exchange.request_id, path=exchange.path)
+            if exchange.status:
+                self._abort(exchange, error)
+            await render(
+                exchange,
+                EntrepotError(f"The registry failed; its log says why under request id {exchange.request_id}."),
+            )
+
+    def _abort(self, exchange: Exchange, error: Exception) -> None:
+        """The answer has begun: closing the connection is the only way left to say that it is not whole."""
+        exchange.aborted = True
+        raise AnswerBroken from error
+
+    def _find(self, exchange: Exchange) -> Answer:
+        path = exchange.path
+        for prefix, answer in self._mounts:
+            if path == prefix or (prefix[-1] == "/" and path.startswith(prefix)):
+                if self._options.https_only and exchange.scheme != "https" and prefix not in _PROBES:
+                    raise Denied(f"This registry is reached over HTTPS only: use https:// ({exchange.host or 'this host'}).")
+                return answer
+        raise NotFound("There is nothing here: the registry's API begins at /v2/.")
+
+
+class AnswerBroken(Exception):  # noqa: N818 - it ends a connection, nobody handles it
+    """Raised out of the application so that the server closes the connection."""
+
+
+_PROBES = frozenset({"/livez", "/readyz"})
+"""Answered over plain HTTP too: an orchestrator's probe comes from the machine itself."""

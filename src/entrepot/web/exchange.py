@@ -1,0 +1,247 @@
+"""One request and its answer, on bare ASGI.
+
+The hot path builds no framework objects (HOUSE.md §6): an exchange is a few slots around the scope.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from typing import Any
+from urllib.parse import parse_qs
+
+from entrepot.errors import InvalidInput, RequestTimeout, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_ids = itertools.count()
+_PROGRESS = 1024
+"""Bytes that must pass within one idle time-out: a byte a minute is not progress."""
+
+
+class ClientGone(Exception):  # noqa: N818 - a fact about the other side, not an error of ours
+    """The client closed the connection before the exchange was over."""
+
+
+class Exchange:
+    """A request being answered; also what its access record is made of."""
+
+    __slots__ = (
+        "_headers",
+        "_receive",
+        "_send",
+        "aborted",
+        "bytes_in",
+        "bytes_out",
+        "client_address",
+        "external_url",
+        "host",
+        "idle_timeout",
+        "method",
+        "operation",
+        "path",
+        "principal",
+        "query",
+        "request_id",
+        "scheme",
+        "scope",
+        "status",
+    )
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, process: str, idle_timeout: float, external_url: str = ""
+    ) -> None:
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers: dict[bytes, bytes] | None = None
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope["query_string"]
+        self.scheme: str = scope["scheme"]
+        self.host = ""
+        self.external_url = external_url
+        self.client_address: str = scope["client"][0] if scope["client"] else ""
+        self.idle_timeout = idle_timeout
+        self.principal = "-"
+        self.operation = "unknown"
+        self.status = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.aborted = False
+        given = self.header(b"x-request-id")
+        self.request_id = (
+            given.decode() if given and _REQUEST_ID.fullmatch(given) else f"{process}-{next(_ids):x}"
+        )
+
+    # what was asked
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """The request's headers; repeated lines joined by commas (RFC 9110, 5.3)."""
+        if self._headers is None:
+            headers: dict[bytes, bytes] = {}
+            for name, value in self.scope["headers"]:
+                headers[name] = headers[name] + b", " + value if name in headers else value
+            self._headers = headers
+        return self._headers
+
+    def header(self, name: bytes) -> bytes | None:
+        """One header, or ``None``."""
+        return self.headers.get(name)
+
+    def text(self, name: bytes) -> str:
+        """One header as text, empty if it is not there."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def parameters(self) -> dict[str, list[str]]:
+        """The query's parameters."""
+        if not self.query:
+            return {}
+        try:
+            return parse_qs(self.query.decode("ascii"), keep_blank_values=True, max_num_fields=1000)
+        except ValueError as error:
+            raise InvalidInput(f"The query string cannot be read: {error}.") from None
+
+    def content_length(self) -> int | None:
+        """Bytes that the request says its body has, or ``None`` for a streamed body."""
+        value = self.headers.get(b"content-length")
+        if value is None:
+            return None
+        if not value.isdigit():
+            raise InvalidInput("Content-Length must be a number of bytes.", code="SIZE_INVALID")
+        return int(value)
+
+    def has_body(self) -> bool:
+        """Whether the request announces a body."""
+        return b"transfer-encoding" in self.headers or bool(self.content_length()) or self._is_h2_stream()
+
+    def _is_h2_stream(self) -> bool:
+        # HTTP/2 has no transfer-encoding: a body of unknown length shows only by reading it.
+        return self.scope["http_version"].startswith("2") and b"content-length" not in self.headers
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece.
+
+        Raises:
+            ClientGone: the connection closed first.
+            RequestTimeout: less than a trickle arrived within the idle time-out.
+        """
+        window = 0
+        deadline = asyncio.get_running_loop().time() + self.idle_timeout
+        more = True
+        while more:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await self._receive()
+            except TimeoutError:
+                raise RequestTimeout(
+                    f"The body stopped arriving for {self.idle_timeout:g} seconds: continue the upload where it stopped."
+                ) from None
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            more = message.get("more_body", False)
+            if part:
+                self.bytes_in += len(part)
+                window += len(part)
+                if window >= _PROGRESS:
+                    window = 0
+                    deadline = asyncio.get_running_loop().time() + self.idle_timeout
+                yield part
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, if it has at most ``limit`` bytes.
+
+        Raises:
+            TooLarge: it has more.
+        """
+        too_large = TooLarge(f"The body is too large: at most {limit} bytes are accepted here.")
+        length = self.content_length()
+        if length is not None and length > limit:
+            raise too_large
+        parts = []
+        size = 0
+        async for part in self.body():
+            size += len(part)
+            if size > limit:
+                raise too_large
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    # the answer
+
+    async def respond(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """Send a whole answer; ``headers`` without a Content-Length, unless the method is HEAD."""
+        if self.method == "HEAD" or status in {204, 304}:
+            body = b""
+        else:
+            headers.append((b"content-length", b"%d" % len(body)))
+        await self.start(status, headers)
+        await self.finish(body)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send status and headers."""
+        self.status = status
+        headers.append((b"x-request-id", self.request_id.encode()))
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def finish(self, body: bytes | bytearray = b"") -> None:
+        """Send the last piece."""
+        self.bytes_out += len(body)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def stream(self, pieces: AsyncIterator[bytes | bytearray], length: int) -> None:
+        """Send ``pieces``, ``length`` bytes in all, watching for a client that hangs up or stops reading.
+
+        A send after a hang-up never raises, so ``receive`` is watched for it.
+
+        Raises:
+            ClientGone: the client went away or took nothing for the idle time-out.
+        """
+        gone = asyncio.ensure_future(self._disconnected())
+        try:
+            sent = 0
+            async for piece in pieces:
+                sent += len(piece)
+                try:
+                    async with asyncio.timeout(self.idle_timeout):
+                        await self._send({"type": "http.response.body", "body": piece, "more_body": sent < length})
+                except TimeoutError:
+                    raise ClientGone from None
+                self.bytes_out += len(piece)
+                if gone.done() and sent < length:
+                    raise ClientGone
+        finally:
+            gone.cancel()
+
+    async def _disconnected(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def origin_url(self) -> str:
+        """Scheme and host as the client sees them, for absolute URLs."""
+        if self.external_url:
+            return self.external_url
+        host = self.host or self.text(b"host") or "{}:{}".format(*self.scope["server"])
+        return f"{self.scheme}://{host}"
+
+
+def process_name() -> str:
+    """A random prefix for the request ids of one process."""
+    return secrets.token_hex(6)
+
+
+def join_values(values: Sequence[str]) -> bytes:
+    """A comma-separated header value."""
+    return ", ".join(values).encode("latin-1", "replace")
