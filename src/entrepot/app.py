@@ -137,7 +137,6 @@ class App:
             options,
             metrics=self._metrics,
             access_log=self._access_log,
-            on_request=self.database.look_again,
         )
 
     def _system(self) -> SystemRoutes:

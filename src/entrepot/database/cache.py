@@ -24,10 +24,10 @@ class VersionedCache(Generic[V]):
         self._database = database
         self._capacity = capacity
         self._entries: dict[Hashable, V] = {}
-        self._version = -1
+        self._version = b""
         self._weight = 0
 
-    def lookup(self, key: Hashable) -> tuple[V | None, int]:
+    def lookup(self, key: Hashable) -> tuple[V | None, bytes]:
         """The value for ``key`` if it is still true, and the version to hand to ``fill``."""
         version = self._database.version()
         if version != self._version:
@@ -37,7 +37,7 @@ class VersionedCache(Generic[V]):
             return None, version
         return self._entries.get(key), version
 
-    def fill(self, key: Hashable, value: V, version: int, weight: int = 1) -> None:
+    def fill(self, key: Hashable, value: V, version: bytes, weight: int = 1) -> None:
         """Keep ``value``, which was read after ``version`` was seen."""
         if version != self._version or weight > self._capacity:
             return

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from entrepot.database.change import ChangeWatch
 from entrepot.database.query import Query
 from entrepot.errors import StorageFull, Unavailable
 
@@ -60,12 +61,13 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._reader: sqlite3.Connection | None = None
+        self._watch: ChangeWatch | None = None
         self._writer: _Writer | None = None
-        self._seen: int | None = None
 
     def open(self) -> None:
         """Connect; call it in the process and on the event loop that will use it."""
         self._reader = connect(self._path)
+        self._watch = ChangeWatch(self._reader, self._path)
         self._writer = _Writer(self._path)
 
     async def close(self) -> None:
@@ -73,24 +75,18 @@ class Database:
         if self._writer is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._writer.stop)
             self._writer = None
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
-    def version(self) -> int:
-        """A number that moves whenever anybody has committed.
-
-        ``PRAGMA data_version`` moves for commits of *other* connections, and this connection never writes. It costs
-        4 µs, so it is asked once a request (``look_again``) and after each write of this process: what a request
-        reads is never older than its own beginning.
-        """
-        if self._seen is None:
-            self._seen = self._read("PRAGMA data_version", {}).fetchone()[0]
-        return self._seen
-
-    def look_again(self) -> None:
-        """Forget the version seen last: a request begins."""
-        self._seen = None
+    def version(self) -> bytes:
+        """Bytes that differ after every commit, of this process or another."""
+        if self._watch is None:
+            raise Unavailable("The database is not open.", headers=_RETRY)
+        return self._watch.version()
 
     async def one(self, statement: Query, **values: Any) -> Row | None:
         """The first row of a read, or ``None``."""
@@ -110,10 +106,7 @@ class Database:
         """
         if self._writer is None:
             raise Unavailable("The database is not open.", headers=_RETRY)
-        try:
-            return await self._writer.submit(work)
-        finally:
-            self._seen = None
+        return await self._writer.submit(work)
 
     async def probe(self) -> None:
         """Prove that the database can be read and its write lock be had.
@@ -125,8 +118,7 @@ class Database:
         async def nothing(_tx: Transaction) -> None:
             return
 
-        self.look_again()
-        self.version()
+        self._read("SELECT version_num FROM alembic_version", {}).fetchone()
         await self.write(nothing)
 
     def _read(self, text: str, values: dict[str, Any]) -> sqlite3.Cursor:

@@ -9,19 +9,16 @@ import time
 from datetime import UTC, datetime
 
 
-def now() -> float:
-    """Seconds since the epoch."""
-    return time.time()
+now = time.time
+"""Seconds since the epoch."""
+
+monotonic = time.monotonic
+"""Seconds of a clock that never goes back: for durations and time-outs."""
 
 
 def now_us() -> int:
     """Microseconds since the epoch: how times are stored."""
     return time.time_ns() // 1000
-
-
-def monotonic() -> float:
-    """Seconds of a clock that never goes back: for durations and time-outs."""
-    return time.monotonic()
 
 
 def rfc3339(seconds: float) -> str:

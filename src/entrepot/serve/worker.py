@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -46,6 +48,7 @@ class _Worker:
         self._hurry = False
 
     async def main(self, alive_fd: int, ready_fd: int) -> None:
+        gc.set_threshold(50_000, 20, 50)  # requests make little garbage in cycles, and much that is not
         config = self._config
         access_log = AccessLog(1) if config.log.access else None
         app = App(config, access_log)
@@ -58,7 +61,8 @@ class _Worker:
         serving = [asyncio.ensure_future(server.serve()) for server in servers]
         tasks = [asyncio.ensure_future(_repeat(task)) for task in app.tasks()] if self._index == 0 else []
         await _until_listening(config.listen, serving[0])
-        os.write(ready_fd, b"r")
+        with contextlib.suppress(BrokenPipeError):  # another worker was first
+            os.write(ready_fd, b"r")
         os.close(ready_fd)
         stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)

@@ -49,13 +49,11 @@ class Edge:
         *,
         metrics: RequestMetrics,
         access_log: AccessLog | None,
-        on_request: Callable[[], None],
     ) -> None:
         self._mounts = tuple(mounts)
         self._options = options
         self._metrics = metrics
         self._access_log = access_log
-        self._on_request = on_request
         self._process = process_name()
         self.in_flight = 0
         """Requests being answered now."""
@@ -79,7 +77,6 @@ class Edge:
         try:
             if options.trusted_proxies:
                 address.apply_forwarded(exchange, options.trusted_proxies)
-            self._on_request()
             await self._answer(exchange)
         finally:
             duration = clock.monotonic() - began

@@ -1,0 +1,1 @@
+"""The loads: one module a kind of work, one function a row."""
