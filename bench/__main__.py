@@ -66,12 +66,8 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="PART", help="rows whose name holds PART")
     parser.add_argument("--quick", action="store_true", help="small sizes, one short round")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table to FILE, too")
-    parser.add_argument(
-        "--disk", type=Path, default=Path("/var/tmp"), help="a folder on a real disk (%(default)s)"
-    )
-    parser.add_argument(
-        "--memory", type=Path, default=Path("/dev/shm"), help="a folder in memory (%(default)s)"
-    )
+    parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="a folder on a real disk (%(default)s)")
+    parser.add_argument("--memory", type=Path, default=Path("/dev/shm"), help="a folder in memory (%(default)s)")
     arguments = parser.parse_args()
     if not select_stages(arguments.only):
         parser.error(f"no row's name holds {arguments.only!r}")

@@ -62,9 +62,7 @@ def make_tags_request(
     return make_request("PUT", target, fields + _MANIFEST, body=(image.manifest,), expect=expect)
 
 
-def make_manifest_request(
-    fields: bytes, repository: str, tag: str, image: Image, *, method: str = "GET"
-) -> Request:
+def make_manifest_request(fields: bytes, repository: str, tag: str, image: Image, *, method: str = "GET") -> Request:
     """GET (or HEAD) the manifest under a tag; a GET's answer is kept."""
     target = f"/v2/{repository}/manifests/{tag}"
     size = len(image.manifest) if method == "GET" else None

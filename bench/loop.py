@@ -152,9 +152,7 @@ def repeat_until(deadline: float, tally: Tally, make: Callable[[], Exchange[None
         tally.count += 1
 
 
-def measure_rate(
-    address: Address, connections: int, seconds: float, make: Callable[[], Exchange[None]]
-) -> float:
+def measure_rate(address: Address, connections: int, seconds: float, make: Callable[[], Exchange[None]]) -> float:
     """Repeat the exchange on so many connections for so many seconds; return exchanges/s.
 
     What runs when the time is over is finished and counted, in the time that it really took.
@@ -166,9 +164,7 @@ def measure_rate(
     return tally.count / elapsed
 
 
-def measure_heads(
-    address: Address, request: Request, proof: bytes, connections: int, seconds: float
-) -> float:
+def measure_heads(address: Address, request: Request, proof: bytes, connections: int, seconds: float) -> float:
     """Send one HEAD again and again on so many connections; return right answers/s.
 
     wrk cannot do it: it waits for the body that a Content-Length announces and HEAD never sends.

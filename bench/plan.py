@@ -56,9 +56,7 @@ STAGES = (
         "blobs",
         (
             Row("GET blob 400 MB, 1 stream", "MB/s", blobs.measure_download_one, must=1, aim_nginx=True),
-            Row(
-                "GET blob 400 MB, 16 streams", "MB/s", blobs.measure_download_sixteen, must=1, aim_nginx=True
-            ),
+            Row("GET blob 400 MB, 16 streams", "MB/s", blobs.measure_download_sixteen, must=1, aim_nginx=True),
         ),
         nginx=True,
     ),
@@ -105,9 +103,7 @@ STAGES = (
 def select_stages(part: str) -> list[Stage]:
     """Return the stages with the rows whose name holds `part` (any case), without empty ones."""
     chosen = [
-        msgspec.structs.replace(
-            stage, rows=tuple(row for row in stage.rows if part.lower() in row.name.lower())
-        )
+        msgspec.structs.replace(stage, rows=tuple(row for row in stage.rows if part.lower() in row.name.lower()))
         for stage in STAGES
     ]
     return [stage for stage in chosen if stage.rows]

@@ -192,9 +192,7 @@ class ResponseReader:
         self._chunked = length is None
         self._length = int(length or 0)
         if right and self._request.size is not None and self._length != self._request.size:
-            raise WrongAnswerError(
-                f"{self._name()}: {self._length} bytes announced, {self._request.size} expected"
-            )
+            raise WrongAnswerError(f"{self._name()}: {self._length} bytes announced, {self._request.size} expected")
 
     def _is_right(self) -> bool:
         return not self._request.expect or self._status in self._request.expect

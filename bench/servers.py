@@ -195,8 +195,7 @@ class Entrepot(Server):
         if self.certificate:
             config = self.folder / "entrepot.toml"
             config.write_text(
-                f'[tls]\ncert_file = "{self.certificate.cert_file}"\n'
-                f'key_file = "{self.certificate.key_file}"\n'
+                f'[tls]\ncert_file = "{self.certificate.cert_file}"\nkey_file = "{self.certificate.key_file}"\n'
             )
             command += ["--config", str(config)]
         return command
@@ -226,10 +225,7 @@ class DockerRegistry(Server):
         """`docker-registry serve`, all of its configuration in a file."""
         tls = ""
         if self.certificate:
-            tls = (
-                f"  tls:\n    certificate: {self.certificate.cert_file}\n"
-                f"    key: {self.certificate.key_file}\n"
-            )
+            tls = f"  tls:\n    certificate: {self.certificate.cert_file}\n    key: {self.certificate.key_file}\n"
         config = self.folder / "config.yml"
         config.write_text(f"""\
 version: 0.1

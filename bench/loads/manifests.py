@@ -24,9 +24,7 @@ def measure_manifest_gets(contest: Contest) -> Figures:
         fields = server.fields(_REPOSITORY)
         request = make_manifest_request(fields, _REPOSITORY, _TAG, image)
         _check(server, image)
-        rate = measure_gets(
-            server.address, request.target, fields + ACCEPT, CONNECTIONS, contest.sizes.seconds
-        )
+        rate = measure_gets(server.address, request.target, fields + ACCEPT, CONNECTIONS, contest.sizes.seconds)
         _check(server, image)
         return rate
 
@@ -40,9 +38,7 @@ def measure_manifest_heads(contest: Contest) -> Figures:
     def measure(server: Server) -> float:
         fields = server.fields(_REPOSITORY)
         request = make_manifest_request(fields, _REPOSITORY, _TAG, image, method="HEAD")
-        return measure_heads(
-            server.address, request, image.digest.encode(), CONNECTIONS, contest.sizes.seconds
-        )
+        return measure_heads(server.address, request, image.digest.encode(), CONNECTIONS, contest.sizes.seconds)
 
     return compare(contest, measure)
 

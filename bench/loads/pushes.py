@@ -74,8 +74,7 @@ def _push(server: Server, blobs: list[Blob]) -> float:
         pool = stack.enter_context(ThreadPoolExecutor(len(blobs)))
         started = time.monotonic()
         for done in [
-            pool.submit(connection.run, push_blob(fields, _REPOSITORY, blob, patch=True))
-            for connection, blob in lanes
+            pool.submit(connection.run, push_blob(fields, _REPOSITORY, blob, patch=True)) for connection, blob in lanes
         ]:
             done.result()
         return time.monotonic() - started

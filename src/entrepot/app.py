@@ -63,13 +63,12 @@ class App:
         self._config = config
         self._access_log = access_log
         self.database = Database(database_path(config))
-        self.content = open_store(
-            config.storage.driver, folder=config.data, memory_limit=config.storage.memory_limit
-        )
+        self.content = open_store(config.storage.driver, folder=config.data, memory_limit=config.storage.memory_limit)
         issuer = TokenIssuer(
             load_key(key_path(config)),
             TokenOptions(
-                access_seconds=config.auth.access_token_seconds, refresh_seconds=config.auth.refresh_token_seconds
+                access_seconds=config.auth.access_token_seconds,
+                refresh_seconds=config.auth.refresh_token_seconds,
             ),
         )
         self._guardian = Guardian(
@@ -81,12 +80,13 @@ class App:
         self._repositories = Repositories(self.database, self._guardian)
         self._blobs = Blobs(self.database, self.content, self._repositories)
         self._uploads = Uploads(
-            self.database, self.content, self._repositories, UploadOptions(expiry=config.registry.upload_expiry)
+            self.database,
+            self.content,
+            self._repositories,
+            UploadOptions(expiry=config.registry.upload_expiry),
         )
         self._tags = Tags(self.database, self._repositories)
-        self._manifests = Manifests(
-            self.database, self._repositories, ManifestOptions(sparse=config.registry.sparse)
-        )
+        self._manifests = Manifests(self.database, self._repositories, ManifestOptions(sparse=config.registry.sparse))
         self._metrics = RequestMetrics()
         self.health = HealthChecker(self.contributions())
 

@@ -16,7 +16,9 @@ from entrepot import __version__
 from entrepot.config import Config, load
 from entrepot.errors import ConfigError, EntrepotError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A container registry.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A container registry."
+)
 config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 user_app = typer.Typer(no_args_is_help=True, help="Accounts.")
 project_app = typer.Typer(no_args_is_help=True, help="Projects.")
@@ -29,7 +31,7 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="A TOML 
 DataFolder = Annotated[Path | None, typer.Option("--data", help="The data folder.")]
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+def _version(wanted: bool) -> None:
     if wanted:
         print(f"entrepot {__version__}")
         raise typer.Exit
@@ -123,9 +125,7 @@ def create_project(
     from entrepot.journal.model import SYSTEM  # noqa: PLC0415
     from entrepot.projects import service  # noqa: PLC0415
 
-    _with_database(
-        _load(config, data=data), lambda database: service.create(database, SYSTEM, name, is_public=public)
-    )
+    _with_database(_load(config, data=data), lambda database: service.create(database, SYSTEM, name, is_public=public))
     print(f"The project {name} is there.")
 
 

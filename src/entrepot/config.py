@@ -1,7 +1,7 @@
 """The configuration: one typed description, read from a TOML file with ``ENTREPOT_`` variables over it.
 
-A variable's name is the setting's path in capitals: ``registry.sparse`` is ``ENTREPOT_REGISTRY_SPARSE``. Everything is checked
-before anything is opened.
+A variable's name is the setting's path in capitals: ``registry.sparse`` is ``ENTREPOT_REGISTRY_SPARSE``. Everything is
+checked before anything is opened.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from entrepot.errors import ConfigError
 from entrepot.web.address import parse_networks
@@ -33,7 +41,8 @@ class Tls(Section):
     cert_file: Path | None = Field(None, description="Certificate chain in PEM.")
     key_file: Path | None = Field(None, description="Private key in PEM.")
     http2: bool = Field(
-        False, description="Offer HTTP/2 too. Uploads are several times slower over it (STACK: 149 against 803 MB/s)."
+        False,
+        description="Offer HTTP/2 too. Uploads are several times slower over it (STACK: 149 against 803 MB/s).",
     )
 
     @model_validator(mode="after")
@@ -103,13 +112,13 @@ class Config(Section):
     )
     admin_password: SecretStr | None = Field(None, description="The password of admin at the first start.")
     admin_password_file: Path | None = Field(None, description="A file that holds it.")
-    tls: Tls = Field(default_factory=Tls)
-    storage: Storage = Field(default_factory=Storage)
-    registry: RegistrySection = Field(default_factory=RegistrySection)
-    auth: Auth = Field(default_factory=Auth)
-    metrics: Metrics = Field(default_factory=Metrics)
-    log: Log = Field(default_factory=Log)
-    limits: Limits = Field(default_factory=Limits)
+    tls: Tls = Tls()
+    storage: Storage = Storage()
+    registry: RegistrySection = RegistrySection()
+    auth: Auth = Auth()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+    limits: Limits = Limits()
 
     @field_validator("listen")
     @classmethod

@@ -91,5 +91,3 @@ def _parse_form(body: bytes) -> Form:
 
 def _last(form: Form, name: str) -> str:
     return form.get(name, [""])[-1]
-
-

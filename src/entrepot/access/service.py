@@ -196,9 +196,7 @@ class Guardian:
         reuse a token that they asked for a pull.
         """
         granted = [
-            Access(scope.type, scope.name, actions)
-            for scope in scopes
-            if (actions := await self._grant(user, scope))
+            Access(scope.type, scope.name, actions) for scope in scopes if (actions := await self._grant(user, scope))
         ]
         now = int(clock.now())
         token = self._issuer.issue_access(user, granted, now)

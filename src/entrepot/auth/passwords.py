@@ -83,7 +83,8 @@ class PasswordChecker:
         waiting = self._by_address.get(client_address, 0)
         if len(self._running) >= _QUEUE or waiting >= _QUEUE_PER_ADDRESS:
             raise TooManyRequests(
-                "Too many logins are being checked: try again in some seconds.", headers=((b"retry-after", b"3"),)
+                "Too many logins are being checked: try again in some seconds.",
+                headers=((b"retry-after", b"3"),),
             )
         self._by_address[client_address] = waiting + 1
 

@@ -66,9 +66,7 @@ class Users:
             check_password(password)
         chosen = password or secrets.token_urlsafe(15)
         hashed = passwords.hash_password(chosen)
-        added = await self._database.write(
-            lambda tx: store.add(tx, ADMIN, hashed, clock.now_us(), is_admin=True)
-        )
+        added = await self._database.write(lambda tx: store.add(tx, ADMIN, hashed, clock.now_us(), is_admin=True))
         return chosen if added and not password else None
 
     async def set_password(self, name: str, password: str) -> None:

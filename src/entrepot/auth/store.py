@@ -31,9 +31,11 @@ _COLUMNS = (
 _FIND_BY_NAME = query(select(*_COLUMNS).where(users.c.name == bindparam("name")))
 _FIND_BY_ID = query(select(*_COLUMNS).where(users.c.id == bindparam("id")))
 _ADD = upsert(
-    lambda insert: insert(users)
-    .values({c.name: bindparam(c.name) for c in users.columns if c.name != "id"})
-    .on_conflict_do_nothing(index_elements=[users.c.name])
+    lambda insert: (
+        insert(users)
+        .values({c.name: bindparam(c.name) for c in users.columns if c.name != "id"})
+        .on_conflict_do_nothing(index_elements=[users.c.name])
+    )
 )
 _SET_PASSWORD = query(
     update(users)
@@ -49,9 +51,7 @@ def _user(row: tuple[object, ...] | None) -> User | None:
     if row is None:
         return None
     id_, name, password_hash, is_admin, is_disabled, version = row
-    return User(
-        int(str(id_)), str(name), str(password_hash), bool(is_admin), bool(is_disabled), int(str(version))
-    )
+    return User(int(str(id_)), str(name), str(password_hash), bool(is_admin), bool(is_disabled), int(str(version)))
 
 
 async def find_by_name(database: Database, name: str) -> User | None:

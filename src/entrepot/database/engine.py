@@ -97,8 +97,13 @@ class Database:
         """Every row of a read."""
         return self._read(*statement.bind(_DIALECT, values)).fetchall()
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, durable: bool = True) -> T:
         """Run ``work`` in a transaction and return its result once that is durable.
+
+        Args:
+            work: the transaction's body.
+            durable: ``False`` where a power cut (never a crash of the process) may undo it, since losing it harms
+                nobody: then no fsync is waited for. What is committed later carries it along.
 
         Raises:
             StorageFull: the disk has no room.
@@ -106,7 +111,7 @@ class Database:
         """
         if self._writer is None:
             raise Unavailable("The database is not open.", headers=_RETRY)
-        return await self._writer.submit(work)
+        return await self._writer.submit(work, durable=durable)
 
     async def probe(self) -> None:
         """Prove that the database can be read and its write lock be had.
@@ -144,10 +149,10 @@ class _Writer:
         self._queue.put(None)
         self._thread.join()
 
-    async def submit(self, work: Work[T]) -> T:
+    async def submit(self, work: Work[T], *, durable: bool) -> T:
         """Queue ``work`` and wait until it is committed."""
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop, loop.create_future())
+        job = _Job(work, loop, loop.create_future(), durable=durable)
         self._queue.put(job)
         result: T = await job.future
         return result
@@ -173,12 +178,15 @@ class _Writer:
 class _Job:
     """One piece of work on its way through the writer."""
 
-    __slots__ = ("error", "future", "loop", "result", "work")
+    __slots__ = ("durable", "error", "future", "loop", "result", "work")
 
-    def __init__(self, work: Work[Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
+    def __init__(
+        self, work: Work[Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], *, durable: bool
+    ) -> None:
         self.work = work
         self.loop = loop
         self.future = future
+        self.durable = durable
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -194,18 +202,13 @@ class _Job:
 
 def _commit(connection: sqlite3.Connection, transaction: Transaction, batch: list[_Job]) -> None:
     """Run the batch in one transaction; a failing job is rolled back alone, to its savepoint."""
+    durable = any(job.durable for job in batch)
     try:
+        if not durable:
+            connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("BEGIN IMMEDIATE")
         for job in batch:
-            connection.execute("SAVEPOINT job")
-            try:
-                job.result = _drive(job.work(transaction))
-            except sqlite3.OperationalError:
-                raise
-            except BaseException as error:  # noqa: BLE001 - it is handed to the caller of this job
-                job.error = error
-                connection.execute("ROLLBACK TO job")
-            connection.execute("RELEASE job")
+            _attempt(connection, transaction, job)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:
@@ -213,6 +216,9 @@ def _commit(connection: sqlite3.Connection, transaction: Transaction, batch: lis
         failure = translate(error)
         for job in batch:
             job.error = failure
+    finally:
+        if not durable:
+            connection.execute("PRAGMA synchronous=FULL")
     loop = batch[0].loop
 
     def settle() -> None:
@@ -220,6 +226,19 @@ def _commit(connection: sqlite3.Connection, transaction: Transaction, batch: lis
             job.settle()
 
     loop.call_soon_threadsafe(settle)
+
+
+def _attempt(connection: sqlite3.Connection, transaction: Transaction, job: _Job) -> None:
+    """Run one job inside a savepoint; what is wrong with the database itself fails the whole batch."""
+    connection.execute("SAVEPOINT job")
+    try:
+        job.result = _drive(job.work(transaction))
+    except sqlite3.OperationalError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is handed to the caller of this job
+        job.error = error
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
 
 
 def _drive(awaitable: Awaitable[T]) -> T:
@@ -250,7 +269,9 @@ def translate(error: sqlite3.Error) -> Exception:
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     if primary == sqlite3.SQLITE_FULL:
-        return StorageFull("The registry's disk is full: nothing was stored. Free space and push again.", headers=_RETRY)
+        return StorageFull(
+            "The registry's disk is full: nothing was stored. Free space and push again.", headers=_RETRY
+        )
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Unavailable("The database is busy: try again.", headers=_RETRY)
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):

@@ -12,6 +12,9 @@ from sqlalchemy.sql.base import Executable
 # The insert construct differs by dialect only in "on conflict".
 Statement = Executable | Callable[[Callable[[Table], Any]], Executable]
 
+_DIALECTS = {"sqlite": sqlite, "postgresql": postgresql}
+_PARAMSTYLES = {"sqlite": "named", "postgresql": "pyformat"}
+
 
 class Query:
     """A Core statement with named parameters, compiled to text for a raw driver at its first use."""
@@ -31,11 +34,9 @@ class Query:
         return (text, constants | values) if constants else (text, values)
 
     def _compile(self, name: str) -> tuple[str, dict[str, Any]]:
-        dialect: Any
-        if name == "sqlite":
-            dialect, insert = sqlite.dialect(paramstyle="named"), sqlite.insert
-        else:
-            dialect, insert = postgresql.dialect(paramstyle="pyformat"), postgresql.insert
+        module: Any = _DIALECTS[name]
+        dialect = module.dialect(paramstyle=_PARAMSTYLES[name])
+        insert = module.insert
         statement: Any = self._statement
         if not isinstance(statement, Executable):
             statement = statement(insert)

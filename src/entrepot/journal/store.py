@@ -30,9 +30,7 @@ journal = Table(
 )
 
 _APPEND = query(
-    insert(journal).values(
-        {column.name: bindparam(column.name) for column in journal.columns if column.name != "id"}
-    )
+    insert(journal).values({column.name: bindparam(column.name) for column in journal.columns if column.name != "id"})
 )
 
 

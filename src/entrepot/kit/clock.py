@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-
 now = time.time
 """Seconds since the epoch."""
 

@@ -67,7 +67,8 @@ def hasher(algorithm: str) -> _Hash:
     """
     if algorithm not in ALGORITHMS:
         raise InvalidInput(
-            f"The digest algorithm {algorithm[:32]} is not supported; use sha256 or sha512.", code="DIGEST_INVALID"
+            f"The digest algorithm {algorithm[:32]} is not supported; use sha256 or sha512.",
+            code="DIGEST_INVALID",
         )
     return hashlib.new(algorithm)
 

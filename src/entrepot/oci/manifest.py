@@ -6,6 +6,7 @@ Unknown fields, media types and annotations are kept, since the bytes are never 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -72,7 +73,7 @@ class IndexPage(msgspec.Struct, rename="camel", kw_only=True):
 
     schema_version: int = 2
     media_type: str = mediatype.OCI_INDEX
-    manifests: list[msgspec.Raw]
+    manifests: Sequence[msgspec.Raw]
 
 
 _decoder = msgspec.json.Decoder(_Document)

@@ -69,7 +69,7 @@ def parse_tag(tag: str) -> str:
     if is_tag(tag):
         return tag
     raise InvalidInput(
-        "The tag is not valid: 1 to 128 letters, digits, underscores, dots and dashes, not starting with a dot or dash.",
+        "The tag is not valid: 1 to 128 letters, digits, underscores, dots or dashes, no dot or dash first.",
         code="TAG_INVALID",
         detail={"tag": tag[:256]},
     )

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, SmallInteger, Table, bindparam, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    bindparam,
+    select,
+    text,
+    update,
+)
 
 from entrepot.database import Database, Transaction, metadata, query, upsert
 from entrepot.database.tables import ByteOrderedText
@@ -24,14 +35,14 @@ _COLUMNS = (projects.c.id, projects.c.name, projects.c.is_public)
 _FIND = query(select(*_COLUMNS).where(projects.c.name == bindparam("name")))
 _LIST = query(select(*_COLUMNS).order_by(projects.c.name))
 _ADD = upsert(
-    lambda insert: insert(projects)
-    .values({c.name: bindparam(c.name) for c in projects.columns if c.name != "id"})
-    .on_conflict_do_nothing(index_elements=[projects.c.name])
+    lambda insert: (
+        insert(projects)
+        .values({c.name: bindparam(c.name) for c in projects.columns if c.name != "id"})
+        .on_conflict_do_nothing(index_elements=[projects.c.name])
+    )
 )
 _SET_PUBLIC = query(
-    update(projects)
-    .where(projects.c.name == bindparam("project_name"))
-    .values(is_public=bindparam("is_public"))
+    update(projects).where(projects.c.name == bindparam("project_name")).values(is_public=bindparam("is_public"))
 )
 
 

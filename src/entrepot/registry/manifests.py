@@ -119,7 +119,13 @@ class Manifests:
         return PushedManifest(digest, manifest.subject, tags)
 
     async def _insert(
-        self, tx: Transaction, repository_id: int, name: RepositoryName, digest: str, manifest: Manifest, payload: bytes
+        self,
+        tx: Transaction,
+        repository_id: int,
+        name: RepositoryName,
+        digest: str,
+        manifest: Manifest,
+        payload: bytes,
     ) -> int:
         if not self._options.sparse:
             await _require_content(tx, repository_id, name, manifest)
@@ -161,9 +167,7 @@ class Manifests:
                 )
             tags = tuple(await store.tags_of(tx, manifest_id))
             await store.delete_manifest(tx, manifest_id)
-            await journal.append(
-                tx, origin_of(caller), ManifestDeleted(repository=name.full, digest=digest, tags=tags)
-            )
+            await journal.append(tx, origin_of(caller), ManifestDeleted(repository=name.full, digest=digest, tags=tags))
 
         await self._database.write(work)
 
@@ -209,7 +213,12 @@ async def _require_content(tx: Transaction, repository_id: int, name: Repository
 
 
 async def _tag(
-    tx: Transaction, repository_id: int, manifest_id: int, name: RepositoryName, digest: str, tags: tuple[str, ...]
+    tx: Transaction,
+    repository_id: int,
+    manifest_id: int,
+    name: RepositoryName,
+    digest: str,
+    tags: tuple[str, ...],
 ) -> list[Event]:
     events: list[Event] = []
     for tag in tags:

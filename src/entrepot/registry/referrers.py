@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from entrepot.access.model import PULL
@@ -21,7 +23,7 @@ PAGE = 1000
 class ReferrerPage(msgspec.Struct, frozen=True):
     """Encoded descriptors in the order of their push; ``next`` continues the list, if it goes on."""
 
-    descriptors: list[msgspec.Raw]
+    descriptors: Sequence[msgspec.Raw]
     next: int | None
 
 
@@ -59,7 +61,7 @@ class Referrers:
             rows[-1][0] if len(rows) == PAGE else None,
         )
 
-    async def _listed_by_tag(self, repository_id: int, subject: str) -> list[bytes]:
+    async def _listed_by_tag(self, repository_id: int, subject: str) -> Sequence[bytes]:
         """Descriptors from the index under the fallback tag that the referrers table does not know."""
         fallback = await store.find_manifest(self._database, repository_id, documents.fallback_tag(subject))
         if fallback is None:

@@ -41,9 +41,7 @@ class Repositories:
             Denied: nothing could.
         """
         place = await self.find(name)
-        self._guardian.require(
-            caller, action, name, place.project, expired_token_will_do=expired_token_will_do
-        )
+        self._guardian.require(caller, action, name, place.project, expired_token_will_do=expired_token_will_do)
         return place
 
     async def enter_existing(self, caller: Caller, action: str, name: RepositoryName) -> int:
@@ -71,9 +69,7 @@ class Repositories:
             TokenNeeded: the caller may not list.
         """
         self._guardian.require_listing(caller)
-        return await store.list_repositories(
-            self._database, last, count, public_only=not caller.principal.is_admin
-        )
+        return await store.list_repositories(self._database, last, count, public_only=not caller.principal.is_admin)
 
 
 async def ensure(tx: Transaction, origin: Origin, name: RepositoryName) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, insert, literal_column, or_, select, update
 
 from entrepot.database import Database, Query, Transaction, query, upsert
 from entrepot.kit import clock
@@ -28,7 +28,7 @@ from entrepot.registry.tables import (
 
 Reader = Database | Transaction
 
-_ONE = literal_column("1")
+_ONE: ColumnElement[Any] = literal_column("1")
 
 
 def _here(table: Any) -> Any:
@@ -41,7 +41,8 @@ _FIND_PLACE = query(
     select(projects.c.id, projects.c.is_public, repositories.c.id)
     .select_from(
         projects.outerjoin(
-            repositories, and_(repositories.c.project_id == projects.c.id, repositories.c.path == bindparam("path"))
+            repositories,
+            and_(repositories.c.project_id == projects.c.id, repositories.c.path == bindparam("path")),
         )
     )
     .where(projects.c.name == bindparam("project"))
@@ -57,9 +58,11 @@ async def find_place(reader: Reader, name: RepositoryName) -> Place:
 
 
 _ADD_REPOSITORY = upsert(
-    lambda insert_: insert_(repositories)
-    .values({c.name: bindparam(c.name) for c in repositories.columns if c.name != "id"})
-    .on_conflict_do_nothing(index_elements=[repositories.c.project_id, repositories.c.path])
+    lambda insert_: (
+        insert_(repositories)
+        .values({c.name: bindparam(c.name) for c in repositories.columns if c.name != "id"})
+        .on_conflict_do_nothing(index_elements=[repositories.c.project_id, repositories.c.path])
+    )
 )
 _FIND_REPOSITORY = query(
     select(repositories.c.id).where(
@@ -86,10 +89,10 @@ def _catalog(*, public_only: bool) -> Query:
         .select_from(projects.join(repositories, repositories.c.project_id == projects.c.id))
         .where(
             or_(
-                _SORT_KEY > bindparam("project"),
-                and_(_SORT_KEY == bindparam("project"), repositories.c.path > bindparam("path")),
+                bindparam("project") < _SORT_KEY,
+                and_(bindparam("project") == _SORT_KEY, repositories.c.path > bindparam("path")),
             ),
-            _SORT_KEY >= bindparam("project"),
+            bindparam("project") <= _SORT_KEY,
             exists(select(_ONE).where(manifests.c.repository_id == repositories.c.id)),
         )
         .order_by(_SORT_KEY, repositories.c.path)
@@ -152,16 +155,21 @@ async def find_holder(reader: Reader, digest: str, *, public_only: bool) -> Repo
 
 
 _ADD_BLOB = upsert(
-    lambda insert_: insert_(blobs)
-    .values({c.name: bindparam(c.name) for c in blobs.columns})
-    .on_conflict_do_update(
-        index_elements=[blobs.c.digest], set_={"location": bindparam("location"), "size": bindparam("size")}
+    lambda insert_: (
+        insert_(blobs)
+        .values({c.name: bindparam(c.name) for c in blobs.columns})
+        .on_conflict_do_update(
+            index_elements=[blobs.c.digest],
+            set_={"location": bindparam("location"), "size": bindparam("size")},
+        )
     )
 )
 _LINK_BLOB = upsert(
-    lambda insert_: insert_(repository_blobs)
-    .values({c.name: bindparam(c.name) for c in repository_blobs.columns})
-    .on_conflict_do_nothing(index_elements=[repository_blobs.c.repository_id, repository_blobs.c.digest])
+    lambda insert_: (
+        insert_(repository_blobs)
+        .values({c.name: bindparam(c.name) for c in repository_blobs.columns})
+        .on_conflict_do_nothing(index_elements=[repository_blobs.c.repository_id, repository_blobs.c.digest])
+    )
 )
 _UNLINK_BLOB = query(
     delete(repository_blobs).where(_here(repository_blobs), repository_blobs.c.digest == bindparam("digest"))
@@ -181,9 +189,7 @@ async def add_blob(tx: Transaction, blob: StoredBlob) -> None:
 
 async def link_blob(tx: Transaction, repository_id: int, digest: str) -> None:
     """Make a blob visible in a repository."""
-    await tx.run(
-        _LINK_BLOB, repository_id=repository_id, digest=digests.pack(digest), created_at=clock.now_us()
-    )
+    await tx.run(_LINK_BLOB, repository_id=repository_id, digest=digests.pack(digest), created_at=clock.now_us())
 
 
 async def unlink_blob(tx: Transaction, repository_id: int, digest: str) -> bool:
@@ -229,9 +235,7 @@ async def _first_digest(reader: Reader, queries: Sequence[Query], repository_id:
 _MANIFEST = (manifests.c.id, manifests.c.digest, manifests.c.media_type, manifest_payloads.c.payload)
 _WITH_PAYLOAD = manifests.join(manifest_payloads, manifest_payloads.c.manifest_id == manifests.c.id)
 _BY_DIGEST = query(
-    select(*_MANIFEST)
-    .select_from(_WITH_PAYLOAD)
-    .where(_here(manifests), manifests.c.digest == bindparam("digest"))
+    select(*_MANIFEST).select_from(_WITH_PAYLOAD).where(_here(manifests), manifests.c.digest == bindparam("digest"))
 )
 _BY_TAG = query(
     select(*_MANIFEST)
@@ -249,12 +253,8 @@ async def find_manifest(reader: Reader, repository_id: int, reference: str) -> S
     return StoredManifest(row[0], digests.unpack(row[1]), row[2], row[3]) if row else None
 
 
-_HAS_MANIFEST = query(
-    select(manifests.c.id).where(_here(manifests), manifests.c.digest == bindparam("digest"))
-)
-_HAS_BLOB = query(
-    select(_ONE).where(_here(repository_blobs), repository_blobs.c.digest == bindparam("digest"))
-)
+_HAS_MANIFEST = query(select(manifests.c.id).where(_here(manifests), manifests.c.digest == bindparam("digest")))
+_HAS_BLOB = query(select(_ONE).where(_here(repository_blobs), repository_blobs.c.digest == bindparam("digest")))
 
 
 async def find_manifest_id(reader: Reader, repository_id: int, digest: str) -> int | None:
@@ -275,9 +275,7 @@ _ADD_MANIFEST = query(
 )
 _ADD_PAYLOAD = query(insert(manifest_payloads).values({c.name: bindparam(c.name) for c in manifest_payloads.columns}))
 _SET_MEDIA_TYPE = query(
-    update(manifests)
-    .where(manifests.c.id == bindparam("manifest_id"))
-    .values(media_type=bindparam("new_media_type"))
+    update(manifests).where(manifests.c.id == bindparam("manifest_id")).values(media_type=bindparam("new_media_type"))
 )
 _ADD_NAMED_BLOB = query(insert(manifest_blobs).values({c.name: bindparam(c.name) for c in manifest_blobs.columns}))
 _ADD_CHILD = query(insert(manifest_children).values({c.name: bindparam(c.name) for c in manifest_children.columns}))
@@ -320,9 +318,7 @@ async def delete_manifest(tx: Transaction, manifest_id: int) -> None:
 
 _REFERRERS = query(
     select(manifests.c.id, manifests.c.digest, manifests.c.referrer)
-    .where(
-        _here(manifests), manifests.c.subject == bindparam("subject"), manifests.c.id > bindparam("last")
-    )
+    .where(_here(manifests), manifests.c.subject == bindparam("subject"), manifests.c.id > bindparam("last"))
     .order_by(manifests.c.id)
     .limit(bindparam("count"))
 )
@@ -341,11 +337,13 @@ async def list_referrers(
 # tags
 
 _SET_TAG = upsert(
-    lambda insert_: insert_(tags)
-    .values({c.name: bindparam(c.name) for c in tags.columns})
-    .on_conflict_do_update(
-        index_elements=[tags.c.repository_id, tags.c.name],
-        set_={"manifest_id": bindparam("manifest_id"), "pushed_at": bindparam("pushed_at")},
+    lambda insert_: (
+        insert_(tags)
+        .values({c.name: bindparam(c.name) for c in tags.columns})
+        .on_conflict_do_update(
+            index_elements=[tags.c.repository_id, tags.c.name],
+            set_={"manifest_id": bindparam("manifest_id"), "pushed_at": bindparam("pushed_at")},
+        )
     )
 )
 _TAGGED = query(
@@ -359,9 +357,7 @@ _LIST_TAGS = query(
     .order_by(tags.c.name)
     .limit(bindparam("count"))
 )
-_TAGS_OF = query(
-    select(tags.c.name).where(tags.c.manifest_id == bindparam("manifest_id")).order_by(tags.c.name)
-)
+_TAGS_OF = query(select(tags.c.name).where(tags.c.manifest_id == bindparam("manifest_id")).order_by(tags.c.name))
 _DELETE_TAG = query(delete(tags).where(_here(tags), tags.c.name == bindparam("tag")))
 
 
@@ -373,9 +369,7 @@ async def find_tagged(reader: Reader, repository_id: int, tag: str) -> str | Non
 
 async def set_tag(tx: Transaction, repository_id: int, tag: str, manifest_id: int) -> None:
     """Let a tag name a manifest, whatever it named before."""
-    await tx.run(
-        _SET_TAG, repository_id=repository_id, name=tag, manifest_id=manifest_id, pushed_at=clock.now_us()
-    )
+    await tx.run(_SET_TAG, repository_id=repository_id, name=tag, manifest_id=manifest_id, pushed_at=clock.now_us())
 
 
 async def list_tags(database: Database, repository_id: int, last: str, count: int) -> list[str]:

@@ -6,7 +6,17 @@ digest (scale.md, 5.1 and 5.3). Subjects and children are digests, not rows, sin
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from entrepot.database import metadata
 from entrepot.database.tables import ByteOrderedText, Digest

@@ -84,7 +84,8 @@ class Uploads:
             repository_id = await repositories.ensure(tx, origin_of(caller), name)
             await store.add_upload(tx, UploadSession(session_id, repository_id, caller.principal.name, algorithm))
 
-        await self._database.write(work)
+        # After a power cut the client begins again; the fsync would cost a third of a small push (bench: 4 KiB blobs).
+        await self._database.write(work, durable=False)
         return session_id
 
     async def offset(self, caller: Caller, name: RepositoryName, session_id: str) -> int:
@@ -115,7 +116,13 @@ class Uploads:
             await writer.close()
 
     async def finish(
-        self, caller: Caller, name: RepositoryName, session_id: str, digest: str, body: Body, chunk: Chunk | None
+        self,
+        caller: Caller,
+        name: RepositoryName,
+        session_id: str,
+        digest: str,
+        body: Body,
+        chunk: Chunk | None,
     ) -> StoredBlob:
         """Take the last bytes and make the upload the blob ``digest``.
 

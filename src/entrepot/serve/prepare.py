@@ -44,4 +44,6 @@ def make_data_folder(path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"The data folder {path} cannot be created: {error.strerror}.") from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise ConfigError(f"The data folder {path} cannot be written: change its owner or mode, or set another with --data.")
+        raise ConfigError(
+            f"The data folder {path} cannot be written: change its owner or mode, or set another with --data."
+        )

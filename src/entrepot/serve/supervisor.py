@@ -121,7 +121,7 @@ class _Supervisor:
             worker.run(self._config, index, self._alive[0], ready_fd)
             status = 0
         except ConfigError as error:
-            log.error("worker cannot start", reason=str(error))
+            log.error("worker cannot start", reason=str(error))  # noqa: TRY400 - the message says it all
         except BaseException:  # noqa: BLE001 - a forked child must never return into the supervisor's code
             traceback.print_exc()
         finally:

@@ -10,7 +10,7 @@ Whatever ``commit`` or ``put`` has returned survives a power cut.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -43,9 +43,13 @@ class StagingWriter(Protocol):
 class BlobReader(Protocol):
     """Reads one blob."""
 
-    size: int
-    identity: object
-    """Equal for two readers only if nothing has replaced or touched the bytes in between."""
+    @property
+    def size(self) -> int:
+        """Bytes of the blob."""
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for two readers only if nothing has replaced or touched the bytes in between."""
 
     async def read(self, offset: int, length: int) -> bytes | bytearray:
         """Up to ``length`` bytes from ``offset``, at least one; valid until the next ``read``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entrepot.oci import digest as digests
 from entrepot.storage.blobstore import BlobStore, StagingWriter
@@ -17,7 +17,7 @@ from entrepot.storage.blobstore import BlobStore, StagingWriter
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-BATCH = 1024 * 1024
+BATCH = 512 * 1024
 """Bytes; smaller batches spend their time in thread hops, larger ones in memory (bench: push 400 MB)."""
 
 _hashing = ThreadPoolExecutor(8, thread_name_prefix="hash")
@@ -60,7 +60,7 @@ class Ingest:
         self._tally = tally
         self._parts: list[bytes] = []
         self._size = 0
-        self._running: asyncio.Future[object] | None = None
+        self._running: asyncio.Future[Any] | None = None
         self._failed = False
 
     async def feed(self, part: bytes) -> None:

@@ -1,14 +1,15 @@
 """A layer that never serves bytes which fail their digest.
 
-Content is hashed while it is first read whole, and its last piece is held back until the hash agrees. Which file was
-found good is remembered by its identity (inode, time of change, size), so only the first whole read after a start or a change
-pays for it. Content found damaged reads as absent until something replaces it: a client that pushes again heals it.
+Content is hashed while it is first read whole, and its last piece is held back until the hash agrees. What was found
+good is remembered by the file's identity (inode, time of change, size), so only the first whole read after a start or
+a change pays for it. Content found damaged reads as absent until something replaces it: a client that pushes again
+heals it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 
 from entrepot.errors import Unreadable
 from entrepot.kit import clock
@@ -42,8 +43,8 @@ class Content:
             Unreadable: before the last piece, when the whole content fails its digest.
         """
         if start == 0 and end == self.size and not self._store.trusts(self._reader):
-            async for piece in self._verified():
-                yield piece
+            async for checked in self._verified():
+                yield checked
             return
         offset = start
         while offset < end:
@@ -86,8 +87,8 @@ class VerifiedStore:
 
     def __init__(self, inner: BlobStore) -> None:
         self.inner = inner
-        self._good: ExpiringMap[object, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
-        self._damaged: ExpiringMap[object, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
+        self._good: ExpiringMap[Hashable, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
+        self._damaged: ExpiringMap[Hashable, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
 
     async def open(self, location: str, digest: str, size: int) -> Content | None:
         """Open the content for reading; ``None`` when it is gone, of another size, or known to be damaged."""

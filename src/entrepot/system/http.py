@@ -23,7 +23,13 @@ class SystemRoutes:
     """Answers for operators and their machines."""
 
     def __init__(
-        self, health: HealthChecker, metrics: RequestMetrics, guardian: Guardian, gauges: Gauges, *, login: bool
+        self,
+        health: HealthChecker,
+        metrics: RequestMetrics,
+        guardian: Guardian,
+        gauges: Gauges,
+        *,
+        login: bool,
     ) -> None:
         self._health = health
         self._metrics = metrics
@@ -60,9 +66,7 @@ class SystemRoutes:
     async def _admit(self, exchange: Exchange) -> None:
         if not self._login:
             return
-        caller = await self._guardian.identify(
-            exchange.text(b"authorization"), client_address=exchange.client_address
-        )
+        caller = await self._guardian.identify(exchange.text(b"authorization"), client_address=exchange.client_address)
         exchange.principal = caller.principal.name
         if caller.principal.is_anonymous:
             raise NotAuthenticated("Metrics need the login of an administrator.")

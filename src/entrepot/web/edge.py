@@ -90,7 +90,12 @@ class Edge:
             await self._find(exchange)(exchange)
         except EntrepotError as error:
             if error.status >= 500:  # noqa: PLR2004 - the server's own failures
-                log.error("request failed", request_id=exchange.request_id, error=error.message, cause=repr(error.__cause__))
+                log.error(  # noqa: TRY400 - an expected kind of failure, told in one sentence
+                    "request failed",
+                    request_id=exchange.request_id,
+                    error=error.message,
+                    cause=repr(error.__cause__),
+                )
             if exchange.status:
                 self._abort(exchange, error)
             await render(exchange, error)
@@ -118,12 +123,14 @@ class Edge:
         for prefix, answer in self._mounts:
             if path == prefix or (prefix[-1] == "/" and path.startswith(prefix)):
                 if self._options.https_only and exchange.scheme != "https" and prefix not in _PROBES:
-                    raise Denied(f"This registry is reached over HTTPS only: use https:// ({exchange.host or 'this host'}).")
+                    raise Denied(
+                        f"This registry is reached over HTTPS only: use https:// ({exchange.host or 'this host'})."
+                    )
                 return answer
         raise NotFound("There is nothing here: the registry's API begins at /v2/.")
 
 
-class AnswerBroken(Exception):  # noqa: N818 - it ends a connection, nobody handles it
+class AnswerBroken(Exception):
     """Raised out of the application so that the server closes the connection."""
 
 

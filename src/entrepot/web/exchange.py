@@ -29,7 +29,7 @@ _PROGRESS = 1024
 """Bytes that must pass within one idle time-out: a byte a minute is not progress."""
 
 
-class ClientGone(Exception):  # noqa: N818 - a fact about the other side, not an error of ours
+class ClientGone(Exception):
     """The client closed the connection before the exchange was over."""
 
 
@@ -59,7 +59,14 @@ class Exchange:
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, process: str, idle_timeout: float, external_url: str = ""
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        process: str,
+        idle_timeout: float,
+        external_url: str = "",
     ) -> None:
         self.scope = scope
         self._receive = receive
@@ -80,9 +87,7 @@ class Exchange:
         self.bytes_out = 0
         self.aborted = False
         given = self.header(b"x-request-id")
-        self.request_id = (
-            given.decode() if given and _REQUEST_ID.fullmatch(given) else f"{process}-{next(_ids):x}"
-        )
+        self.request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else f"{process}-{next(_ids):x}"
 
     # what was asked
 
@@ -146,7 +151,7 @@ class Exchange:
                     message = await self._receive()
             except TimeoutError:
                 raise RequestTimeout(
-                    f"The body stopped arriving for {self.idle_timeout:g} seconds: continue the upload where it stopped."
+                    f"The body stopped arriving for {self.idle_timeout:g} seconds: go on where the upload stopped."
                 ) from None
             if message["type"] == "http.disconnect":
                 raise ClientGone

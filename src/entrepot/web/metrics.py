@@ -11,7 +11,15 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -101,7 +109,7 @@ class RequestMetrics:
         """The exposition of all workers with ``readings`` of the moment, and its Content-Type."""
         self.hand_over()
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(_Readings(readings))
         return generate_latest(registry), CONTENT_TYPE_LATEST.encode()
 

@@ -27,7 +27,9 @@ def parse(parameters: dict[str, list[str]]) -> Page:
     """
     text = parameters.get("n", [""])[-1]
     if text and not (text.isascii() and text.isdigit() and len(text) < 19):  # noqa: PLR2004 - fits 64 bits
-        raise InvalidInput("n must be a whole number of items.", code="PAGINATION_NUMBER_INVALID", detail={"n": text[:32]})
+        raise InvalidInput(
+            "n must be a whole number of items.", code="PAGINATION_NUMBER_INVALID", detail={"n": text[:32]}
+        )
     return Page(min(int(text), PAGE_LIMIT) if text else PAGE_LIMIT, parameters.get("last", [""])[-1])
 
 

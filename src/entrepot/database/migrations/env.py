@@ -8,7 +8,7 @@ def _connect() -> None:
     engine = create_engine(context.config.get_main_option("sqlalchemy.url"))
 
     @event.listens_for(engine, "connect")
-    def _(connection, _record):  # noqa: ANN001, ANN202
+    def _(connection, _record):
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
 

@@ -25,6 +25,9 @@ PREFIX = "/v2/"
 Route = Callable[[Exchange, Caller, str, str], Awaitable[None]]
 """Takes the exchange, the caller, the repository's name as asked for, and the last part of the path."""
 
+Routes = dict[str, Route]
+"""Routes by method."""
+
 
 class RegistryRoutes:
     """Answers everything below ``/v2/``."""
@@ -38,19 +41,23 @@ class RegistryRoutes:
         listings: ListingRoutes,
     ) -> None:
         self._guardian = guardian
-        self._base_routes: dict[str, Route] = {"GET": self._base, "HEAD": self._base}
-        self._catalog: dict[str, Route] = {"GET": listings.catalog, "HEAD": listings.catalog}
-        self._manifest: dict[str, Route] = {
-            "GET": manifests.get,
-            "HEAD": manifests.get,
-            "PUT": manifests.put,
-            "DELETE": manifests.delete,
+        self._whole: dict[str, Routes] = {
+            "": {"GET": self._base, "HEAD": self._base},
+            "_catalog": {"GET": listings.catalog, "HEAD": listings.catalog},
         }
-        self._blob: dict[str, Route] = {"GET": blobs.get, "HEAD": blobs.head, "DELETE": blobs.delete}
-        self._tags: dict[str, Route] = {"GET": listings.tags, "HEAD": listings.tags}
-        self._referrers: dict[str, Route] = {"GET": listings.referrers, "HEAD": listings.referrers}
-        self._uploads: dict[str, Route] = {"POST": uploads.start}
-        self._upload: dict[str, Route] = {
+        self._by_kind: dict[str, Routes] = {
+            "manifests": {
+                "GET": manifests.get,
+                "HEAD": manifests.get,
+                "PUT": manifests.put,
+                "DELETE": manifests.delete,
+            },
+            "blobs": {"GET": blobs.get, "HEAD": blobs.head, "DELETE": blobs.delete},
+            "tags": {"GET": listings.tags, "HEAD": listings.tags},
+            "referrers": {"GET": listings.referrers, "HEAD": listings.referrers},
+        }
+        self._uploads: Routes = {"POST": uploads.start}
+        self._upload: Routes = {
             "GET": uploads.status,
             "HEAD": uploads.status,
             "PATCH": uploads.append,
@@ -80,29 +87,23 @@ class RegistryRoutes:
             error.headers = (API_VERSION, challenge(exchange, error))
             await render(exchange, error)
 
-    def _match(self, path: str) -> tuple[dict[str, Route], str, str]:
+    def _match(self, path: str) -> tuple[Routes, str, str]:
         """The routes by method, the repository's name, and the last part of the path."""
         rest = path[len(PREFIX) :]
+        if rest.endswith("/blobs/uploads/"):
+            return self._uploads, rest[:-15], ""
         head, _, last = rest.rpartition("/")
+        name, _, kind = head.rpartition("/")
         if last:
-            if head.endswith("/manifests"):
-                return self._manifest, head[:-10], last
-            if head.endswith("/blobs/uploads"):
-                return self._upload, head[:-14], last
-            if rest.endswith("/blobs/uploads"):
-                return self._uploads, rest[:-14], ""
-            if head.endswith("/blobs"):
-                return self._blob, head[:-6], last
-            if head.endswith("/tags") and last == "list":
-                return self._tags, head[:-5], last
-            if head.endswith("/referrers"):
-                return self._referrers, head[:-10], last
-        elif head.endswith("/blobs/uploads"):
-            return self._uploads, head[:-14], ""
-        if not rest:
-            return self._base_routes, "", ""
-        if rest == "_catalog":
-            return self._catalog, "", ""
+            if kind == "uploads" and name.endswith("/blobs"):
+                return self._upload, name[:-6], last
+            if kind == "blobs" and last == "uploads":
+                return self._uploads, name, ""
+            routes = self._by_kind.get(kind)
+            if routes is not None and (kind != "tags" or last == "list"):
+                return routes, name, last
+        if rest in self._whole:
+            return self._whole[rest], "", ""
         raise NotFound("There is no such endpoint below /v2/: see the OCI distribution-spec.")
 
     async def _base(self, exchange: Exchange, caller: Caller, _name: str, _last: str) -> None:

@@ -76,9 +76,7 @@ class UploadRoutes:
         exchange.operation = "upload.finish"
         digest = exchange.parameters().get("digest", [""])[-1]
         chunk = _chunk(exchange)
-        await self._uploads.finish(
-            caller, parse_name(name), session_id, digests.parse(digest), exchange.body(), chunk
-        )
+        await self._uploads.finish(caller, parse_name(name), session_id, digests.parse(digest), exchange.body(), chunk)
         await exchange.respond(201, _created(name, digest))
 
     async def cancel(self, exchange: Exchange, caller: Caller, name: str, session_id: str) -> None:
@@ -124,7 +122,8 @@ def _chunk(exchange: Exchange) -> Chunk | None:
     matched = _CONTENT_RANGE.fullmatch(header.strip())
     if matched is None or int(matched[2]) < int(matched[1]):
         raise InvalidInput(
-            "Content-Range must be <first byte>-<last byte>, for example 0-1048575.", code="BLOB_UPLOAD_INVALID"
+            "Content-Range must be <first byte>-<last byte>, for example 0-1048575.",
+            code="BLOB_UPLOAD_INVALID",
         )
     chunk = Chunk(int(matched[1]), int(matched[2]))
     length = exchange.content_length()

@@ -170,7 +170,8 @@ class FilesystemStore:
             except BlockingIOError:
                 os.close(fd)
                 raise Conflict(
-                    "Another request is writing to this upload: wait for it to end.", code="BLOB_UPLOAD_INVALID"
+                    "Another request is writing to this upload: wait for it to end.",
+                    code="BLOB_UPLOAD_INVALID",
                 ) from None
             except FileNotFoundError:
                 pass
