@@ -5,7 +5,8 @@ measurements). Reads run inline on the event loop; writes go through one writer 
 several transactions with one fsync.
 """
 
-from entrepot.database.engine import Database, Transaction
+from entrepot.database.connection import Transaction
+from entrepot.database.engine import Database
 from entrepot.database.query import Query, query, upsert
 from entrepot.database.tables import metadata
 

@@ -76,12 +76,12 @@ class Uploads:
 
     async def start(self, caller: Caller, name: RepositoryName, algorithm: str = "sha256") -> str:
         """Begin an upload; the session's id. The repository is made if there is none."""
-        await self._repositories.enter(caller, PUSH, name)
+        place = await self._repositories.enter(caller, PUSH, name)
         digests.hasher(algorithm)
         session_id = str(uuid.uuid4())
 
         async def work(tx: Transaction) -> None:
-            repository_id = await repositories.ensure(tx, origin_of(caller), name)
+            repository_id = place.repository_id or await repositories.ensure(tx, origin_of(caller), name)
             await store.add_upload(tx, UploadSession(session_id, repository_id, caller.principal.name, algorithm))
 
         # After a power cut the client begins again; the fsync would cost a third of a small push (bench: 4 KiB blobs).
