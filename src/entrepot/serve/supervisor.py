@@ -41,7 +41,7 @@ def serve(config: Config) -> int:
     logs.configure(config.log)
     for listen in filter(None, (config.listen, config.metrics.listen)):
         check_free(listen)
-    password = asyncio.run(prepare(config))
+    password = _prepare_apart(config)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, what workers share
@@ -68,6 +68,34 @@ def check_free(listen: str) -> None:
             raise ConfigError(
                 f"{listen} cannot be listened on ({error.strerror}): stop what uses it or set another with --listen."
             ) from error
+
+
+def _prepare_apart(config: Config) -> str | None:
+    """Run ``prepare`` in a child, whose imports (migrations among them) would stay in memory here and in every worker.
+
+    Raises:
+        ConfigError: what ``prepare`` raised.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        failed = 1
+        try:
+            answer = asyncio.run(prepare(config)) or ""
+            failed = 0
+        except ConfigError as error:
+            answer = str(error)
+        except BaseException:  # noqa: BLE001 - a forked child must never return into the supervisor's code
+            answer = traceback.format_exc()
+        with os.fdopen(writing, "w", encoding="utf-8") as pipe:
+            pipe.write(answer)
+        os._exit(failed)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        answer = pipe.read()
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        raise ConfigError(answer or "The preparation of the data folder was killed.")
+    return answer or None
 
 
 class _Supervisor:
