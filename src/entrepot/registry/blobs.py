@@ -5,6 +5,7 @@ from __future__ import annotations
 from entrepot.access.model import DELETE, PULL, PUSH
 from entrepot.auth.model import Caller
 from entrepot.database import Database, Transaction
+from entrepot.database.cache import VersionedCache
 from entrepot.errors import NotAllowed
 from entrepot.journal import store as journal
 from entrepot.oci import digest as digests
@@ -23,6 +24,7 @@ class Blobs:
         self._database = database
         self._content = content
         self._repositories = places
+        self._cache: VersionedCache[StoredBlob] = VersionedCache(database, 50_000)
 
     async def stat(self, caller: Caller, name: RepositoryName, digest: str) -> StoredBlob:
         """A blob whose bytes are really there: a client that is told so will not push them again.
@@ -49,9 +51,13 @@ class Blobs:
 
     async def _find(self, caller: Caller, name: RepositoryName, digest: str) -> StoredBlob:
         repository_id = await self._repositories.enter_existing(caller, PULL, name)
-        blob = await store.find_blob(self._database, repository_id, digests.parse(digest))
+        key = (repository_id, digest)
+        blob, version = self._cache.lookup(key)
         if blob is None:
-            raise BlobUnknown(name.full, digest)
+            blob = await store.find_blob(self._database, repository_id, digests.parse(digest))
+            if blob is None:
+                raise BlobUnknown(name.full, digest)
+            self._cache.fill(key, blob, version)
         return blob
 
     async def mount(

@@ -25,6 +25,7 @@ JSON = (b"content-type", b"application/json")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _ids = itertools.count()
+_WATCHED = 2 * 1024 * 1024
 _PROGRESS = 1024
 """Bytes that must pass within one idle time-out: a byte a minute is not progress."""
 
@@ -214,7 +215,8 @@ class Exchange:
         Raises:
             ClientGone: the client went away or took nothing for the idle time-out.
         """
-        gone = asyncio.ensure_future(self._disconnected())
+        # A task a request to watch for a hang-up is worth it only where much would be sent in vain.
+        gone = asyncio.ensure_future(self._disconnected()) if length > _WATCHED else None
         try:
             sent = 0
             async for piece in pieces:
@@ -225,10 +227,11 @@ class Exchange:
                 except TimeoutError:
                     raise ClientGone from None
                 self.bytes_out += len(piece)
-                if gone.done() and sent < length:
+                if gone is not None and gone.done() and sent < length:
                     raise ClientGone
         finally:
-            gone.cancel()
+            if gone is not None:
+                gone.cancel()
 
     async def _disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
