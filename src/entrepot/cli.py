@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from entrepot import __version__
-from entrepot.config import Config, load
+from entrepot.config import Config, check_certificate, load
 from entrepot.errors import ConfigError, EntrepotError
 
 app = typer.Typer(
@@ -146,7 +146,13 @@ def set_visibility(name: str, visibility: str, config: ConfigFile = None, data: 
 
 def _load(path: Path | None, **overrides: Any) -> Config:
     given = {name: value for name, value in overrides.items() if value is not None}
-    return _try(lambda: load(path, os.environ, given))
+
+    def read() -> Config:
+        config = load(path, os.environ, given)
+        check_certificate(config.tls)
+        return config
+
+    return _try(read)
 
 
 def _with_database(config: Config, work: Callable[[Any], Awaitable[T]]) -> T:

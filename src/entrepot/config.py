@@ -7,6 +7,7 @@ checked before anything is opened.
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,13 @@ class Metrics(Section):
     listen: str = Field("", description="A listener of their own, such as 127.0.0.1:9090; empty: the registry's.")
     login: bool = Field(False, description="Ask for an administrator's name and password.")
 
+    @field_validator("listen")
+    @classmethod
+    def _has_port(cls, value: str) -> str:
+        if value:
+            split_address(value)
+        return value
+
 
 class Log(Section):
     """Records on standard output (access) and standard error (everything else)."""
@@ -144,10 +152,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
-        if self.metrics.listen:
-            split_address(self.metrics.listen)
-            if self.metrics.listen == self.listen:
-                raise ValueError("metrics.listen must differ from listen")
+        if self.metrics.listen and self.metrics.listen == self.listen:
+            raise ValueError("metrics.listen must differ from listen")
         if self.storage.driver == "memory" and (self.workers or 1) > 1:
             raise ValueError("storage.driver memory is of one process: set workers to 1")
         if self.admin_password and self.admin_password_file:
@@ -173,7 +179,10 @@ class Config(Section):
     def first_password(self) -> str | None:
         """The password of ``admin`` at the first start, if one was given."""
         if self.admin_password_file:
-            return read_file(self.admin_password_file, "admin_password_file").decode().strip()
+            try:
+                return read_file(self.admin_password_file, "admin_password_file").decode().strip()
+            except UnicodeDecodeError:
+                raise ConfigError(f"admin_password_file: {self.admin_password_file} is not UTF-8 text.") from None
         return self.admin_password.get_secret_value() if self.admin_password else None
 
 
@@ -207,6 +216,22 @@ def load(path: Path | None, environment: Mapping[str, str], overrides: Mapping[s
     return config
 
 
+def check_certificate(tls: Tls) -> None:
+    """Try the certificate and its key.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+    if tls.cert_file is None or tls.key_file is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_file, tls.key_file)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigError(
+            f"tls: {tls.cert_file} and {tls.key_file} are not a certificate and its key in PEM ({error})."
+        ) from None
+
+
 def split_address(text: str) -> tuple[str, int]:
     """Host and port of ``host:port``, ``[v6]:port`` or ``:port``.
 
@@ -214,7 +239,8 @@ def split_address(text: str) -> tuple[str, int]:
         ValueError: it is none of these.
     """
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004 - the largest port
+    is_number = port.isascii() and port.isdigit() and len(port) <= 5  # noqa: PLR2004 - the largest port's digits
+    if not colon or not is_number or int(port) > 65_535:  # noqa: PLR2004 - the largest port
         raise ValueError(f"{text!r} is not an address: write host:port, such as 127.0.0.1:5000")
     return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by ":5000"
 
@@ -257,6 +283,8 @@ def _apply_environment(document: dict[str, Any], environment: Mapping[str, str])
         table = document
         for name in path[:-1]:
             table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"The configuration is not valid:\n  {name}: this is a section, write [{name}].")
         is_list = path == ("trusted_proxies",)
         table[path[-1]] = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
 

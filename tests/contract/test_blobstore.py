@@ -7,15 +7,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from entrepot.errors import Conflict, StorageFull, Unavailable
+from entrepot.errors import Conflict, Unavailable
 from entrepot.oci import digest as digests
-from entrepot.storage.blobstore import BlobStore, StagingWriter
-from entrepot.storage.drivers.memory import MemoryStore
+from entrepot.storage.blobstore import BlobStore
 from tests.contract.drivers import DRIVERS, Driver, content_at, read_all, run, stage, store_staged
 
 CONTENT = b"the quick brown fox " * 50
@@ -28,6 +26,12 @@ def driver(request: pytest.FixtureRequest) -> Driver:
     return DRIVERS[request.param]
 
 
+@pytest.fixture(params=[name for name, driver in DRIVERS.items() if driver.is_shared])
+def shared(request: pytest.FixtureRequest) -> str:
+    """The name of a driver whose stores are one when they are opened on one folder."""
+    return str(request.param)
+
+
 @pytest.fixture
 def store(driver: Driver, tmp_path: Path) -> BlobStore:
     return driver.open(tmp_path)
@@ -35,11 +39,6 @@ def store(driver: Driver, tmp_path: Path) -> BlobStore:
 
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
-
-
-async def write_each(writer: StagingWriter, pieces: list[bytes]) -> None:
-    for piece in pieces:
-        await writer.write([piece])
 
 
 def files_below(folder: Path) -> set[str]:
@@ -127,16 +126,14 @@ def test_closing_twice_does_not_let_go_of_the_next_writer_s_hold(store: BlobStor
     run(work())
 
 
-def test_another_process_cannot_write_to_an_entry_that_is_held(driver: Driver, tmp_path: Path) -> None:
-    if not driver.is_shared:
-        pytest.skip("this driver is of one process")
+def test_another_process_cannot_write_to_an_entry_that_is_held(shared: str, tmp_path: Path) -> None:
     program = (
         "import asyncio, sys\n"
         "from pathlib import Path\n"
         "from entrepot.errors import Conflict\n"
         "from entrepot.storage.open import open_store\n"
         "async def main():\n"
-        "    store = open_store('filesystem', folder=Path(sys.argv[1]), memory_limit=0).inner\n"
+        "    store = open_store(sys.argv[2], folder=Path(sys.argv[1]), memory_limit=0).inner\n"
         "    try:\n"
         "        writer = await store.append('key')\n"
         "    except Conflict:\n"
@@ -149,12 +146,16 @@ def test_another_process_cannot_write_to_an_entry_that_is_held(driver: Driver, t
 
     def other() -> str:
         done = subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, timeout=30
+            [sys.executable, "-c", program, str(tmp_path), shared],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
         )
         return done.stdout.strip()
 
     async def work() -> None:
-        store = driver.open(tmp_path)
+        store = DRIVERS[shared].open(tmp_path)
         writer = await store.append("key")
         await writer.write([b"here "])
         assert await asyncio.to_thread(other) == "conflict"
@@ -596,13 +597,11 @@ def test_a_probe_succeeds_and_leaves_nothing_behind(store: BlobStore, tmp_path: 
     run(work())
 
 
-def test_two_stores_on_one_folder_are_one(driver: Driver, tmp_path: Path) -> None:
+def test_two_stores_on_one_folder_are_one(shared: str, tmp_path: Path) -> None:
     """As two worker processes are: an upload goes on in the other, and what one stores the other serves."""
-    if not driver.is_shared:
-        pytest.skip("this driver is of one process")
 
     async def work() -> None:
-        one, two = driver.open(tmp_path), driver.open(tmp_path)
+        one, two = DRIVERS[shared].open(tmp_path), DRIVERS[shared].open(tmp_path)
         await stage(one, "key", CONTENT[:100])
         writer = await two.append("key")
         assert writer.offset == 100
@@ -620,17 +619,14 @@ def test_two_stores_on_one_folder_are_one(driver: Driver, tmp_path: Path) -> Non
     run(work())
 
 
-def test_a_store_opened_again_has_what_was_stored_and_what_was_staged(driver: Driver, tmp_path: Path) -> None:
-    if not driver.is_shared:
-        pytest.skip("this driver forgets")
-
+def test_a_store_opened_again_has_what_was_stored_and_what_was_staged(shared: str, tmp_path: Path) -> None:
     async def before() -> str:
-        store = driver.open(tmp_path)
+        store = DRIVERS[shared].open(tmp_path)
         await stage(store, "key", b"abc")
         return await store.put(DIGEST, CONTENT)
 
     async def after(location: str) -> None:
-        store = driver.open(tmp_path)
+        store = DRIVERS[shared].open(tmp_path)
         assert await content_at(store, location) == CONTENT
         writer = await store.append("key")
         assert writer.offset == 3
@@ -661,98 +657,5 @@ def test_no_file_descriptor_is_left_open(store: BlobStore) -> None:
         before = open_files()
         await asyncio.gather(*(busy(number) for number in range(1, 30)))
         assert open_files() == before
-
-    run(work())
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small file system needs root")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def test_a_full_disk_is_storage_full_and_what_was_stored_before_stays(small_disk: Path) -> None:
-    big = os.urandom(2 * 1024 * 1024)
-
-    async def work() -> None:
-        store = DRIVERS["filesystem"].open(small_disk)
-        location = await store.put(DIGEST, CONTENT)
-        with pytest.raises(StorageFull):
-            await store.put(digests.of(big), big)
-        assert await store.list_staged() == []
-        pieces = [big[start : start + 100_000] for start in range(0, len(big), 100_000)]
-        writer = await store.append("key")
-        with pytest.raises(StorageFull):
-            await write_each(writer, pieces)
-        await writer.close()
-        assert await content_at(store, location) == CONTENT
-        await store.discard("key")
-        again = digests.of(big[:500_000])
-        assert await content_at(store, await store.put(again, big[:500_000])) == big[:500_000]
-        await store.probe()
-
-    run(work())
-
-
-def test_a_probe_of_a_full_disk_says_so(small_disk: Path) -> None:
-    async def work() -> None:
-        store = DRIVERS["filesystem"].open(small_disk)
-        await store.probe()
-        with pytest.raises(StorageFull):
-            await stage(store, "key", bytes(2 * 1024 * 1024))
-        with pytest.raises(StorageFull):
-            await store.probe()
-
-    run(work())
-
-
-def test_a_folder_that_is_a_file_is_unavailable(tmp_path: Path) -> None:
-    (tmp_path / "staging").write_text("in the way")
-    (tmp_path / "content").write_text("in the way")
-
-    async def work() -> None:
-        store = DRIVERS["filesystem"].open(tmp_path)
-        for attempt in (store.probe(), store.put(DIGEST, CONTENT), store.append("key"), store.list_staged()):
-            with pytest.raises(Unavailable):
-                await attempt
-        for look in (store.staged("key"), store.size("sha256/00/00"), store.open("sha256/00/00")):
-            with pytest.raises(Unavailable):
-                await look
-
-    run(work())
-
-
-def test_memory_that_is_full_is_storage_full_and_discarding_makes_room() -> None:
-    async def work() -> None:
-        store = MemoryStore(1000)
-        location = await store.put(digests.of(b"x" * 600), b"x" * 600)
-        with pytest.raises(StorageFull):
-            await store.put(DIGEST, bytes(401))
-        await stage(store, "key", bytes(400))
-        with pytest.raises(StorageFull):
-            await stage(store, "other", b"1")
-        await store.discard("key")
-        await store.discard("other")
-        await store.delete(location)
-        assert await content_at(store, await store.put(digests.of(bytes(1000)), bytes(1000))) == bytes(1000)
-
-    run(work())
-
-
-def test_memory_counts_a_replacement_once() -> None:
-    async def work() -> None:
-        store = MemoryStore(1000)
-        content = bytes(900)
-        for _ in range(3):
-            await store.put(digests.of(content), content)
 
     run(work())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -308,12 +309,18 @@ def test_a_data_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         assert str(data) in refusal(data)
 
 
-@pytest.fixture
-def stopped(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of a server that was used and stopped."""
-    with serving(tmp_path / "data") as started, admin_of(started) as registry:
+    with serving(tmp_path_factory.mktemp("used") / "data") as started, admin_of(started) as registry:
         registry.push_image(REPOSITORY, "1")
     return started.data
+
+
+@pytest.fixture
+def stopped(used: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return shutil.copytree(used, tmp_path / "data")
 
 
 @pytest.mark.parametrize("damage", ["garbage", "empty page", "cut off"])

@@ -357,7 +357,7 @@ def test_an_expired_token_does_not_continue_the_upload_of_another(
     assert anybody.patch(location, b"content", Authorization=late).status_code == 401
 
 
-@pytest.mark.parametrize("change", ["signature", "claims", "none", "other key", "audience"])
+@pytest.mark.parametrize("change", ["signature", "claims", "none", "other key", "audience", "issuer"])
 def test_a_token_that_was_tampered_with_is_refused(
     server: Server, admin: Registry, anybody: Registry, change: str
 ) -> None:
@@ -373,7 +373,7 @@ def test_a_token_that_was_tampered_with_is_refused(
     elif change == "other key":
         bad = jwt.encode({"alg": "ES256"}, claims_of(admin.token()), ECKey.generate_key("P-256"))
     else:
-        bad = forged(server, token, aud="another")
+        bad = forged(server, token, **{"aud" if change == "audience" else "iss": "another"})
     assert challenge_of(anybody.get("/v2/", bearer(bad)))["error"] == "invalid_token"
 
 

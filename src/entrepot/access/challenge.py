@@ -13,12 +13,14 @@ from entrepot.web.exchange import Exchange
 TOKEN_PATH = "/service/token"  # noqa: S105 - a path
 
 
-def challenge(exchange: Exchange, error: NotAuthenticated) -> tuple[bytes, bytes]:
-    """The header for a refused request to ``/v2/``."""
+def challenge(exchange: Exchange, error: NotAuthenticated, asked: str) -> tuple[bytes, bytes]:
+    """The header for a refused request to ``/v2/``; a repository is named as it was ``asked`` for."""
     parts = [f'realm="{_quoted(exchange.origin_url() + TOKEN_PATH)}"', f'service="{SERVICE}"']
     if isinstance(error, TokenNeeded):
         if error.scope:
-            parts.append(f'scope="{error.scope}"')
+            kind, _, actions = error.scope.partition(":")[0], "", error.scope.rpartition(":")[2]
+            scope = f"repository:{asked}:{actions}" if kind == "repository" and asked else error.scope
+            parts.append(f'scope="{scope}"')
         if error.reason:
             parts.append(f'error="{error.reason}"')
     elif exchange.header(b"authorization"):

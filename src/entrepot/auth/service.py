@@ -32,7 +32,8 @@ class Users:
             NotAuthenticated: they do not belong together, or the account is disabled.
             TooManyRequests: too many logins are waiting.
         """
-        user = await self.find_by_name(name) if is_user_name(name) else None
+        possible = is_user_name(name) and len(password) <= _LONGEST_PASSWORD
+        user = await self.find_by_name(name) if possible else None
         right = await self._checker.check(
             name, password[:_LONGEST_PASSWORD], user.password_hash if user else None, client_address
         )

@@ -16,6 +16,10 @@ from pathlib import Path
 
 _HEADER = 48
 
+_maps: dict[tuple[int, int], mmap.mmap] = {}
+"""Maps by device and inode. They are never closed: closing any descriptor of a file drops all POSIX locks that the
+process holds on it, SQLite's own among them (https://sqlite.org/howtocorrupt.html, 2.2)."""
+
 
 class ChangeWatch:
     """Watches one database; keep a connection to it open meanwhile, so that SQLite keeps the file."""
@@ -24,11 +28,7 @@ class ChangeWatch:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # makes SQLite set up the file
-        fd = os.open(f"{path}-shm", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._map = mmap.mmap(fd, _HEADER, prot=mmap.PROT_READ)
-        finally:
-            os.close(fd)
+        self._map = _map(f"{path}-shm")
 
     def version(self) -> bytes:
         """Bytes that differ after every commit.
@@ -38,6 +38,11 @@ class ChangeWatch:
         """
         return self._map[:_HEADER]
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._map.close()
+
+def _map(path: str) -> mmap.mmap:
+    stat = os.stat(path)
+    key = (stat.st_dev, stat.st_ino)
+    if key not in _maps:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # stays open, see _maps
+        _maps[key] = mmap.mmap(fd, _HEADER, prot=mmap.PROT_READ)
+    return _maps[key]

@@ -40,9 +40,7 @@ class Database:
         if self._writer is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._writer.stop)
             self._writer = None
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
+        self._watch = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None

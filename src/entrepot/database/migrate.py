@@ -48,12 +48,15 @@ def _run_alembic(path: Path) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.set_main_option("sqlalchemy.url", f"sqlite:///{path}".replace("%", "%%"))
     try:
         command.upgrade(config, "head")
+    except SQLAlchemyError as error:
+        raise ConfigError(f"The database {path} cannot be migrated, and is as it was: {error}.") from error
     except CommandError as error:
         raise ConfigError(
             f"The database {path} was written by another version of Entrepôt ({error}): install that version or newer."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -24,7 +25,9 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._path = path
+        # Two connections, since switching one between fsync and none costs two statements a batch. Made here, so
+        # that a database which cannot be opened fails the start and not the first write.
+        self._durable, self._quick = connect(path), connect(path, synchronous="NORMAL")
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
 
@@ -42,14 +45,12 @@ class Writer:
         return result
 
     def _run(self) -> None:
-        # Two connections, since switching one between fsync and none costs two statements a batch.
-        durable, quick = connect(self._path), connect(self._path, synchronous="NORMAL")
         batch, is_open = self._take()
         while batch:
-            _commit(durable if any(job.durable for job in batch) else quick, batch)
+            _commit(self._durable if any(job.durable for job in batch) else self._quick, batch)
             batch, is_open = self._take() if is_open else ([], False)
-        durable.close()
-        quick.close()
+        self._durable.close()
+        self._quick.close()
 
     def _take(self) -> tuple[list[_Job], bool]:
         """The next batch (empty at the end), and whether more can come."""
@@ -96,10 +97,11 @@ def _commit(connection: sqlite3.Connection, batch: list[_Job]) -> None:
     try:
         if not _run_all(connection, batch):
             _run_each(connection, batch)
-    except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        failure = translate(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the jobs are told and the thread goes on
+        with contextlib.suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        failure = translate(error) if isinstance(error, sqlite3.Error) else error
         for job in batch:
             job.error = failure
 

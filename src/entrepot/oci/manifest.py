@@ -28,6 +28,8 @@ class Descriptor(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tru
     artifact_type: str | None = None
     annotations: dict[str, str] | None = None
     urls: list[str] | None = None
+    platform: Any = None
+    data: str | None = None
 
 
 class _Document(msgspec.Struct, rename="camel"):
@@ -94,6 +96,8 @@ def parse(payload: bytes, content_type: str | None) -> Manifest:
         document = _decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _invalid(f"The manifest is not valid: {error}.") from None
+    except RecursionError:
+        raise _invalid("The manifest is not valid: it is nested too deeply.") from None
     media_type = _media_type(document, content_type)
     _refuse_schema1(document, media_type)
     if document.schema_version != 2:  # noqa: PLR2004 - the only version that exists in both specs

@@ -39,15 +39,16 @@ def parse_name(name: str) -> RepositoryName:
     Raises:
         InvalidInput: ``NAME_INVALID``.
     """
-    if len(name) > NAME_LIMIT or not _NAME.fullmatch(name):
+    project, slash, path = name.partition("/")
+    parsed = RepositoryName(project, path) if slash else RepositoryName(DEFAULT_PROJECT, name)
+    if len(parsed.full) > NAME_LIMIT or not _NAME.fullmatch(name):
         raise InvalidInput(
             "The repository name is not valid: use lower-case letters and digits, separated inside a component by "
             f"one of . _ __ or dashes, components separated by /, at most {NAME_LIMIT} characters.",
             code="NAME_INVALID",
             detail={"name": name[:NAME_LIMIT]},
         )
-    project, slash, path = name.partition("/")
-    return RepositoryName(project, path) if slash else RepositoryName(DEFAULT_PROJECT, name)
+    return parsed
 
 
 def is_project_name(name: str) -> bool:

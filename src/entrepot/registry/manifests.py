@@ -110,7 +110,8 @@ class Manifests:
             if manifest_id is None:
                 manifest_id = await self._insert(tx, repository_id, name, digest, manifest, payload)
             else:
-                await store.set_media_type(tx, manifest_id, manifest.media_type)
+                referrer = _referrer(manifest, digest, payload)
+                await store.set_media_type(tx, manifest_id, manifest.media_type, referrer)
             events = await _tag(tx, repository_id, manifest_id, name, digest, tags)
             pushed = ManifestPushed(repository=name.full, digest=digest, media_type=manifest.media_type, tags=tags)
             await journal.append(tx, origin, pushed, *events)
@@ -139,7 +140,7 @@ class Manifests:
             config_type=manifest.config_type,
             size=len(payload),
             subject=digests.pack(manifest.subject) if manifest.subject else None,
-            referrer=documents.referrer_descriptor(manifest, digest, len(payload)) if manifest.subject else None,
+            referrer=_referrer(manifest, digest, payload),
         )
         children = dict.fromkeys(child.digest for child in manifest.children)
         await store.add_references(tx, repository_id, manifest_id, manifest.blobs, children)
@@ -199,6 +200,10 @@ def _identity(reference: str, payload: bytes, more_tags: list[str]) -> tuple[str
             detail={"digest": digest, "actual": actual},
         )
     return digest, tuple(dict.fromkeys(map(parse_tag, more_tags)))
+
+
+def _referrer(manifest: Manifest, digest: str, payload: bytes) -> bytes | None:
+    return documents.referrer_descriptor(manifest, digest, len(payload)) if manifest.subject else None
 
 
 async def _require_content(tx: Transaction, repository_id: int, name: RepositoryName, manifest: Manifest) -> None:

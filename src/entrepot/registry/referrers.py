@@ -71,7 +71,7 @@ class Referrers:
         except InvalidInput:
             return []
         found = []
-        for child in index.children:
+        for child in {child.digest: child for child in index.children}.values():
             listed = await store.find_manifest(self._database, repository_id, child.digest)
             if listed is not None and not _is_about(listed.payload, listed.media_type, subject):
                 found.append(msgspec.json.encode(child))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, insert, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, insert, literal_column, select, update
 
 from entrepot.database import Database, Query, Transaction, query, upsert
 from entrepot.kit import clock
@@ -80,38 +80,55 @@ async def ensure_repository(tx: Transaction, project_id: int, path: str) -> int:
     return int(row[0]) if row else 0
 
 
+# The catalog is ordered by full names, so by project and "/" first. It is walked project by project, each statement
+# a seek in an index: in one statement the rest of a project would be sorted anew for every page.
 _SORT_KEY = projects.c.name.concat(literal_column("'/'"))
+_PROJECTS_AT_A_TIME = 100
 
 
-def _catalog(*, public_only: bool) -> Query:
+def _next_projects(*, public_only: bool) -> Query:
     statement = (
-        select(projects.c.name, repositories.c.path)
-        .select_from(projects.join(repositories, repositories.c.project_id == projects.c.id))
-        .where(
-            or_(
-                bindparam("project") < _SORT_KEY,
-                and_(bindparam("project") == _SORT_KEY, repositories.c.path > bindparam("path")),
-            ),
-            bindparam("project") <= _SORT_KEY,
-            exists(select(_ONE).where(manifests.c.repository_id == repositories.c.id)),
-        )
-        .order_by(_SORT_KEY, repositories.c.path)
+        select(projects.c.id, projects.c.name)
+        .where(bindparam("key") <= _SORT_KEY, bindparam("after") < _SORT_KEY)
+        .order_by(_SORT_KEY)
         .limit(bindparam("count"))
     )
     return query(statement.where(projects.c.is_public == literal_column("1")) if public_only else statement)
 
 
-_CATALOG_ALL = _catalog(public_only=False)
-_CATALOG_PUBLIC = _catalog(public_only=True)
+_CATALOG_ALL = _next_projects(public_only=False)
+_CATALOG_PUBLIC = _next_projects(public_only=True)
+_REPOSITORIES_OF = query(
+    select(repositories.c.path)
+    .where(
+        repositories.c.project_id == bindparam("project_id"),
+        repositories.c.path > bindparam("path"),
+        exists(select(_ONE).where(manifests.c.repository_id == repositories.c.id)),
+    )
+    .order_by(repositories.c.path)
+    .limit(bindparam("count"))
+)
 
 
 async def list_repositories(database: Database, last: str, count: int, *, public_only: bool) -> list[str]:
     """Full names after ``last`` of repositories that hold manifests, in byte order."""
     project, slash, path = last.partition("/")
-    rows = await database.all(
-        _CATALOG_PUBLIC if public_only else _CATALOG_ALL, project=project + slash, path=path, count=count
-    )
-    return [f"{row[0]}/{row[1]}" for row in rows]
+    key, after = project + slash, ""
+    names: list[str] = []
+    while len(names) < count:
+        found = await database.all(
+            _CATALOG_PUBLIC if public_only else _CATALOG_ALL, key=key, after=after, count=_PROJECTS_AT_A_TIME
+        )
+        for project_id, name in found:
+            start = path if f"{name}/" == project + slash else ""
+            rows = await database.all(_REPOSITORIES_OF, project_id=project_id, path=start, count=count - len(names))
+            names += [f"{name}/{row[0]}" for row in rows]
+            if len(names) >= count:
+                break
+        if len(found) < _PROJECTS_AT_A_TIME:
+            break
+        key = after = f"{found[-1][1]}/"
+    return names
 
 
 # blobs
@@ -275,7 +292,9 @@ _ADD_MANIFEST = query(
 )
 _ADD_PAYLOAD = query(insert(manifest_payloads).values({c.name: bindparam(c.name) for c in manifest_payloads.columns}))
 _SET_MEDIA_TYPE = query(
-    update(manifests).where(manifests.c.id == bindparam("manifest_id")).values(media_type=bindparam("new_media_type"))
+    update(manifests)
+    .where(manifests.c.id == bindparam("manifest_id"))
+    .values({"media_type": bindparam("new_media_type"), "referrer": bindparam("new_referrer")})
 )
 _ADD_NAMED_BLOB = query(insert(manifest_blobs).values({c.name: bindparam(c.name) for c in manifest_blobs.columns}))
 _ADD_CHILD = query(insert(manifest_children).values({c.name: bindparam(c.name) for c in manifest_children.columns}))
@@ -289,9 +308,9 @@ async def add_manifest(tx: Transaction, payload: bytes, **values: Any) -> int:
     return manifest_id
 
 
-async def set_media_type(tx: Transaction, manifest_id: int, media_type: str) -> None:
-    """The same bytes were pushed again under another Content-Type."""
-    await tx.run(_SET_MEDIA_TYPE, manifest_id=manifest_id, new_media_type=media_type)
+async def set_media_type(tx: Transaction, manifest_id: int, media_type: str, referrer: bytes | None) -> None:
+    """The same bytes were pushed again, maybe under another Content-Type."""
+    await tx.run(_SET_MEDIA_TYPE, manifest_id=manifest_id, new_media_type=media_type, new_referrer=referrer)
 
 
 async def add_references(

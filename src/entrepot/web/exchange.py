@@ -25,6 +25,7 @@ JSON = (b"content-type", b"application/json")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _ids = itertools.count()
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _WATCHED = 2 * 1024 * 1024
 _PROGRESS = 1024
 """Bytes that must pass within one idle time-out: a byte a minute is not progress."""
@@ -41,6 +42,7 @@ class Exchange:
         "_headers",
         "_receive",
         "_send",
+        "_unread",
         "aborted",
         "bytes_in",
         "bytes_out",
@@ -87,6 +89,7 @@ class Exchange:
         self.bytes_in = 0
         self.bytes_out = 0
         self.aborted = False
+        self._unread = True
         given = self.header(b"x-request-id")
         self.request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else f"{process}-{next(_ids):x}"
 
@@ -128,13 +131,10 @@ class Exchange:
             raise InvalidInput("Content-Length must be a number of bytes.", code="SIZE_INVALID")
         return int(value)
 
-    def has_body(self) -> bool:
-        """Whether the request announces a body."""
-        return b"transfer-encoding" in self.headers or bool(self.content_length()) or self._is_h2_stream()
-
-    def _is_h2_stream(self) -> bool:
-        # HTTP/2 has no transfer-encoding: a body of unknown length shows only by reading it.
-        return self.scope["http_version"].startswith("2") and b"content-length" not in self.headers
+    def _announces_body(self) -> bool:
+        if not self.scope["http_version"].startswith("1"):
+            return False
+        return b"transfer-encoding" in self.headers or self.headers.get(b"content-length", b"0") != b"0"
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body, piece by piece.
@@ -157,7 +157,7 @@ class Exchange:
             if message["type"] == "http.disconnect":
                 raise ClientGone
             part = message.get("body", b"")
-            more = message.get("more_body", False)
+            more = self._unread = message.get("more_body", False)
             if part:
                 self.bytes_in += len(part)
                 window += len(part)
@@ -200,6 +200,9 @@ class Exchange:
         """Send status and headers."""
         self.status = status
         headers.append((b"x-request-id", self.request_id.encode()))
+        if self._unread and self.method in _WITH_BODY and self._announces_body():
+            # The rest of the body is not waited for, so the connection ends with this answer.
+            headers.append((b"connection", b"close"))
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def finish(self, body: bytes | bytearray = b"") -> None:

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import AsyncIterator
 
 from entrepot.auth.model import Caller
-from entrepot.errors import RangeNotSatisfiable
 from entrepot.oci.name import parse_name
 from entrepot.registry.blobs import Blobs
 from entrepot.registry.http.headers import (
@@ -73,11 +72,7 @@ def _spans(exchange: Exchange, digest: str, size: int) -> list[Span] | None:
     condition = exchange.text(b"if-range")
     if condition and condition.strip('"') != digest:
         return None
-    try:
-        return ranges.parse(header, size)
-    except RangeNotSatisfiable as error:
-        error.headers = (*error.headers, API_VERSION)
-        raise
+    return ranges.parse(header, size)
 
 
 async def _send(exchange: Exchange, status: int, headers: Headers, content: Content, span: Span) -> None:

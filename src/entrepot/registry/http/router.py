@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from entrepot.access.challenge import challenge
 from entrepot.access.service import Guardian
 from entrepot.auth.model import Caller
-from entrepot.errors import NotAllowed, NotAuthenticated, NotFound
+from entrepot.errors import EntrepotError, NotAllowed, NotAuthenticated, NotFound
 from entrepot.registry.http.blobs import BlobRoutes
 from entrepot.registry.http.headers import API_VERSION
 from entrepot.registry.http.listings import ListingRoutes
@@ -67,6 +67,7 @@ class RegistryRoutes:
 
     async def __call__(self, exchange: Exchange) -> None:
         """Identify the caller, then route; refusals carry the challenge."""
+        name = ""
         try:
             routes, name, last = self._match(exchange.path)
             route = routes.get(exchange.method)
@@ -84,8 +85,12 @@ class RegistryRoutes:
             exchange.principal = caller.principal.name
             await route(exchange, caller, name, last)
         except NotAuthenticated as error:
-            error.headers = (API_VERSION, challenge(exchange, error))
+            error.headers = (API_VERSION, challenge(exchange, error, name))
             await render(exchange, error)
+        except EntrepotError as error:
+            if API_VERSION not in error.headers:
+                error.headers = (*error.headers, API_VERSION)
+            raise
 
     def _match(self, path: str) -> tuple[Routes, str, str]:
         """The routes by method, the repository's name, and the last part of the path."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from entrepot.auth.model import Caller
-from entrepot.errors import InvalidInput
+from entrepot.errors import InvalidInput, RangeNotSatisfiable
 from entrepot.oci import digest as digests
 from entrepot.oci.name import RepositoryName, parse_name
 from entrepot.registry.blobs import Blobs
@@ -68,7 +70,8 @@ class UploadRoutes:
         """A chunk, or a stream of unknown length."""
         exchange.operation = "upload.append"
         chunk = _chunk(exchange)
-        offset = await self._uploads.append(caller, parse_name(name), session_id, exchange.body(), chunk)
+        with self._telling_where(name, session_id):
+            offset = await self._uploads.append(caller, parse_name(name), session_id, _body(exchange, chunk), chunk)
         await exchange.respond(202, self._progress(name, session_id, offset))
 
     async def finish(self, exchange: Exchange, caller: Caller, name: str, session_id: str) -> None:
@@ -76,7 +79,10 @@ class UploadRoutes:
         exchange.operation = "upload.finish"
         digest = exchange.parameters().get("digest", [""])[-1]
         chunk = _chunk(exchange)
-        await self._uploads.finish(caller, parse_name(name), session_id, digests.parse(digest), exchange.body(), chunk)
+        with self._telling_where(name, session_id):
+            await self._uploads.finish(
+                caller, parse_name(name), session_id, digests.parse(digest), _body(exchange, chunk), chunk
+            )
         await exchange.respond(201, _created(name, digest))
 
     async def cancel(self, exchange: Exchange, caller: Caller, name: str, session_id: str) -> None:
@@ -84,6 +90,16 @@ class UploadRoutes:
         exchange.operation = "upload.cancel"
         await self._uploads.cancel(caller, parse_name(name), session_id)
         await exchange.respond(204, [API_VERSION])
+
+    @contextmanager
+    def _telling_where(self, name: str, session_id: str) -> Iterator[None]:
+        """Let a refused chunk's answer say where to go on."""
+        try:
+            yield
+        except RangeNotSatisfiable as error:
+            offset = error.detail["offset"] if isinstance(error.detail, dict) else 0
+            error.headers = (*error.headers, *self._progress(name, session_id, offset))
+            raise
 
     def _progress(self, name: str, session_id: str, offset: int) -> Headers:
         headers = [
@@ -108,6 +124,24 @@ def _created(name: str, digest: str) -> Headers:
         (b"location", f"/v2/{name}/blobs/{digest}".encode()),
         (b"docker-content-digest", digest.encode()),
     ]
+
+
+async def _body(exchange: Exchange, chunk: Chunk | None) -> AsyncIterator[bytes]:
+    """The body; with a range, exactly as many bytes as that names.
+
+    Raises:
+        InvalidInput: the body is longer or shorter.
+    """
+    left = chunk.last - chunk.first + 1 if chunk else None
+    async for part in exchange.body():
+        if left is not None:
+            if len(part) > left:
+                yield part[:left]
+                raise InvalidInput("The body is longer than its Content-Range.", code="SIZE_INVALID")
+            left -= len(part)
+        yield part
+    if left:
+        raise InvalidInput("The body is shorter than its Content-Range.", code="SIZE_INVALID")
 
 
 def _chunk(exchange: Exchange) -> Chunk | None:

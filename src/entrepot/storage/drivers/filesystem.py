@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _THREADS = 8
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_MOST_PARTS = 512  # the kernel takes at most 1024 at once
 _WRITEBACK = 64 * 1024 * 1024
 """Bytes after which a growing file is pushed to the disk, so that the fsync at commit finds little left."""
 
@@ -36,7 +37,6 @@ class FilesystemStore:
         self._staging = str(root / "staging")
         self._content = str(root / "content")
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="storage")
-        self._folders: set[str] = set()
 
     async def append(self, key: str) -> StagingWriter:
         """See ``BlobStore.append``."""
@@ -185,7 +185,7 @@ class FilesystemStore:
 
         1. the bytes, by fsync of the file
         2. the folder they go to, made durable when it is new
-        3. the name, by an atomic rename and fsync of the folder
+        3. the name, by an atomic rename and fsync of the folder; a crash before it leaves an orphan in staging
         """
         algorithm, _, encoded = digest.partition(":")
         location = f"{algorithm}/{encoded[:2]}/{encoded}"
@@ -194,17 +194,27 @@ class FilesystemStore:
         # 1
         os.fsync(fd)
         # 2
-        if folder not in self._folders:
-            make_folder(folder)
-            self._folders.add(folder)
+        make_folder(folder)
         # 3
-        try:
-            os.rename(path, target)
-        except FileNotFoundError:
-            make_folder(folder)
-            os.rename(path, target)
+        self._claim(fd, path, target)
         sync_folder(folder)
         return location
+
+    def _claim(self, fd: int, path: str, target: str) -> None:
+        """Rename the file behind ``fd`` to ``target``, and no other that took its place under ``path``.
+
+        A cancelled upload's entry may have been removed and made anew by somebody else.
+        """
+        own = self._staged_path("commit-" + secrets.token_hex(16))
+        os.rename(path, own)
+        is_ours = os.path.samestat(os.fstat(fd), os.stat(own))
+        try:
+            if is_ours:
+                os.rename(own, target)
+        finally:
+            _unlink(own)
+        if not is_ours:
+            raise FileNotFoundError(errno.ENOENT, "the upload was cancelled")
 
     async def _io(self, work: Callable[[], T]) -> T:
         try:
@@ -221,15 +231,23 @@ class _Writer:
         self._fd = fd
         self._path = path
         self._unsynced = 0
+        self._writing: Future[None] | None = None
         self.offset = offset
 
     async def write(self, parts: Sequence[bytes]) -> None:
-        await self._store._io(lambda: self._write(parts))  # noqa: SLF001 - the writer is part of its store
+        self._writing = self._store._pool.submit(self._write, parts)  # noqa: SLF001 - the writer is part of its store
+        try:
+            await asyncio.wrap_future(self._writing)
+        except OSError as error:
+            raise translate(error) from error
 
     async def commit(self, digest: str) -> str:
         return await self._store._io(lambda: self._store._publish(self._fd, self._path, digest))  # noqa: SLF001
 
     async def close(self) -> None:
+        # A cancelled write goes on in its thread, and must not meet another file under the same descriptor.
+        if self._writing is not None and not self._writing.done():
+            await asyncio.wait([asyncio.wrap_future(self._writing)])
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -279,6 +297,8 @@ class _Reader:
 
 def write_all(fd: int, parts: Sequence[bytes]) -> int:
     """Write every byte of ``parts``; how many."""
+    if len(parts) > _MOST_PARTS:
+        parts = [b"".join(parts)]
     total = sum(map(len, parts))
     written = os.writev(fd, parts)
     if written < total:

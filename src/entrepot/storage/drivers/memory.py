@@ -82,25 +82,33 @@ class MemoryStore:
             raise StorageFull("The registry's memory store is full: nothing was stored.")
         self._used += size
 
-    def commit(self, key: str, digest: str) -> str:
+    def commit(self, key: str, buffer: bytearray, digest: str) -> str:
         """Move a staging entry to the content."""
-        content = bytes(self._staging.pop(key)[0])
-        self._used -= len(content)
-        return self._keep(digest, content)
+        self._require(key, buffer)
+        del self._staging[key]
+        self._used -= len(buffer)
+        return self._keep(digest, bytes(buffer))
 
-    def touch(self, key: str, buffer: bytearray) -> None:
-        """Note that a staging entry has just grown."""
+    def grow(self, key: str, buffer: bytearray, parts: Sequence[bytes]) -> None:
+        """Append to a staging entry, if there is room."""
+        self._require(key, buffer)
+        self.reserve(sum(map(len, parts)))
+        for part in parts:
+            buffer += part
         self._staging[key] = (buffer, clock.now())
+
+    def _require(self, key: str, buffer: bytearray) -> None:
+        entry = self._staging.get(key)
+        if entry is None or entry[0] is not buffer:
+            raise Unavailable("The upload was cancelled.")
 
     def release(self, key: str) -> None:
         """Let others write to a staging entry."""
         self._busy.discard(key)
 
     def _keep(self, digest: str, content: bytes) -> str:
-        self.reserve(len(content))
-        old = self._content.pop(digest, None)
-        if old:
-            self._used -= len(old[1])
+        old = self._content.get(digest)
+        self.reserve(len(content) - (len(old[1]) if old else 0))
         self._content[digest] = (next(self._versions), content)
         return digest
 
@@ -110,19 +118,19 @@ class _Writer:
         self._store = store
         self._key = key
         self._buffer = buffer
+        self._closed = False
         self.offset = len(buffer)
 
     async def write(self, parts: Sequence[bytes]) -> None:
-        self._store.reserve(sum(map(len, parts)))
-        for part in parts:
-            self._buffer += part
-        self._store.touch(self._key, self._buffer)
+        self._store.grow(self._key, self._buffer, parts)
 
     async def commit(self, digest: str) -> str:
-        return self._store.commit(self._key, digest)
+        return self._store.commit(self._key, self._buffer, digest)
 
     async def close(self) -> None:
-        self._store.release(self._key)
+        if not self._closed:
+            self._closed = True
+            self._store.release(self._key)
 
 
 class _Reader:
@@ -132,7 +140,10 @@ class _Reader:
         self.identity = version
 
     async def read(self, offset: int, length: int) -> bytes:
-        return self._content[offset : offset + length]
+        piece = self._content[offset : offset + length]
+        if not piece:
+            raise Unavailable("The content ends before its size: tell the registry's operator.")
+        return piece
 
     def close(self) -> None:
         self._content = b""
