@@ -70,9 +70,7 @@ class Tool:
         assert done.returncode == 0, told(done)
         return done.stdout + done.stderr
 
-    def run(
-        self, *arguments: str | Path, stdin: str = "", within: float = 120
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, stdin: str = "", within: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.path, *self.leading, *map(str, arguments)],
             input=stdin,

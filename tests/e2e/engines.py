@@ -84,9 +84,7 @@ def _daemon(name: str, command: Sequence[str], folder: Path, ready: Callable[[],
 
 def remove_tree(folder: Path) -> None:
     """Unmount what clients left mounted below `folder` (overlays, namespaces), then delete it."""
-    mounted = [
-        line.split()[1].replace("\\040", " ") for line in Path("/proc/self/mounts").read_text().splitlines()
-    ]
+    mounted = [line.split()[1].replace("\\040", " ") for line in Path("/proc/self/mounts").read_text().splitlines()]
     for point in sorted((p for p in mounted if p.startswith(f"{folder}/")), reverse=True):
         subprocess.run(["umount", "-l", point], check=False, capture_output=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -83,9 +83,7 @@ class CuttingProxy:
 
 
 @contextmanager
-def cutting_proxy(
-    port: int, *, cut_after: int, towards: Literal["client", "server"]
-) -> Iterator[CuttingProxy]:
+def cutting_proxy(port: int, *, cut_after: int, towards: Literal["client", "server"]) -> Iterator[CuttingProxy]:
     """Stand before the server on `port`; cut once, after `cut_after` bytes `towards` one side."""
     proxy = CuttingProxy(port, cut_after, towards)
     try:

@@ -64,9 +64,7 @@ class Registry:
 
     def status(self, repository: str, reference: str) -> int:
         """Status of HEAD manifest."""
-        return self.http.head(
-            f"/v2/{repository}/manifests/{reference}", headers={"Accept": ACCEPT}
-        ).status_code
+        return self.http.head(f"/v2/{repository}/manifests/{reference}", headers={"Accept": ACCEPT}).status_code
 
     def blob(self, repository: str, digest: str) -> bytes:
         answer = self.http.get(f"/v2/{repository}/blobs/{digest}")
@@ -90,9 +88,7 @@ class Registry:
                 assert len(self.blob(repository, blob["digest"])) == blob["size"]
         return manifest
 
-    def finish_upload(
-        self, location: str, digest: str, content: bytes = b"", **headers: str
-    ) -> httpx.Response:
+    def finish_upload(self, location: str, digest: str, content: bytes = b"", **headers: str) -> httpx.Response:
         """PUT the last bytes; a query in `location` is kept, as clients must."""
         answer = self.http.put(
             httpx.URL(location).copy_merge_params({"digest": digest}),

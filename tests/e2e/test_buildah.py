@@ -60,9 +60,7 @@ def test_a_pushed_image_is_the_base_of_the_next_one(
     assert above[: len(below)] == below
 
 
-@pytest.mark.parametrize(
-    ("form", "media_type"), [("v2s2", DOCKER_LIST), ("oci", OCI_INDEX)], ids=["v2s2", "oci"]
-)
+@pytest.mark.parametrize(("form", "media_type"), [("v2s2", DOCKER_LIST), ("oci", OCI_INDEX)], ids=["v2s2", "oci"])
 def test_an_index_is_pushed_with_all_its_images(
     buildah: Tool, registry: Registry, project: str, hello: Path, form: str, media_type: str
 ) -> None:

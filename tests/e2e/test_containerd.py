@@ -15,9 +15,7 @@ def credentials(registry: Registry) -> tuple[str, str]:
     return "--user", f"{registry.server.user}:{registry.server.password}"
 
 
-def pushed_by_skopeo(
-    skopeo: Tool, registry: Registry, repository: str, layout: Layout, tag: str = "1"
-) -> str:
+def pushed_by_skopeo(skopeo: Tool, registry: Registry, repository: str, layout: Layout, tag: str = "1") -> str:
     """Have `layout` in the registry as it is; return the name that containerd pulls."""
     words = ["--all", "--preserve-digests", "--dest-tls-verify=false"]
     skopeo("copy", *words, layout.reference, registry.url(repository, tag))
@@ -56,9 +54,7 @@ def test_an_index_goes_and_comes_with_all_platforms(
     assert registry.check_whole(f"{project}/again", "1").raw == multi.manifest
 
 
-def test_one_platform_is_pulled(
-    ctr: Tool, skopeo: Tool, registry: Registry, project: str, multi: Layout
-) -> None:
+def test_one_platform_is_pulled(ctr: Tool, skopeo: Tool, registry: Registry, project: str, multi: Layout) -> None:
     name = pushed_by_skopeo(skopeo, registry, f"{project}/multi", multi)
     ctr("images", "pull", PLAIN, *credentials(registry), "--platform", "linux/arm64", name)
     assert "linux/arm64" in ctr("images", "ls", f"name=={name}")

@@ -68,9 +68,7 @@ def test_an_image_built_from_scratch_is_pushed_pulled_again_and_runs(
     assert docker("run", "--rm", "--network=none", by_digest).strip() == GREETING
 
 
-def test_my_ubuntu_and_library_my_ubuntu_are_one_repository(
-    docker: Tool, registry: Registry, rootfs: Path
-) -> None:
+def test_my_ubuntu_and_library_my_ubuntu_are_one_repository(docker: Tool, registry: Registry, rootfs: Path) -> None:
     name = registry.name("my-ubuntu")
     docker("import", rootfs, name)
     digest = pushed_digest(docker("push", name))
@@ -101,9 +99,7 @@ def test_layers_are_mounted_from_the_repository_that_has_them(
     assert registry.check_whole(f"{project}/to", "1").digest == digest
 
 
-def test_a_second_push_finds_everything_there(
-    docker: Tool, registry: Registry, project: str, hello: Path
-) -> None:
+def test_a_second_push_finds_everything_there(docker: Tool, registry: Registry, project: str, hello: Path) -> None:
     name = registry.name(f"{project}/hello", "1")
     build(docker, hello, name)
     first = docker("push", name)
@@ -190,9 +186,7 @@ def test_a_pull_goes_on_where_a_cut_connection_left_it(
         docker("logout", proxy.address)
 
 
-def test_a_push_survives_a_cut_connection(
-    docker: Tool, registry: Registry, project: str, tmp_path: Path
-) -> None:
+def test_a_push_survives_a_cut_connection(docker: Tool, registry: Registry, project: str, tmp_path: Path) -> None:
     with cutting_proxy(registry.server.port, cut_after=3_000_000, towards="server") as proxy:
         login(docker, registry.server, proxy)
         through = f"{proxy.address}/{project}/noise:1"

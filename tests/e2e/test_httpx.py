@@ -142,9 +142,7 @@ def settled(registry: Registry, location: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
-def test_an_upload_goes_on_where_a_cut_connection_left_it(
-    registry: Registry, project: str, *, reset: bool
-) -> None:
+def test_an_upload_goes_on_where_a_cut_connection_left_it(registry: Registry, project: str, *, reset: bool) -> None:
     content = os.urandom(3_000_000)
     digest = digest_of(content)
     location = registry.http.post(f"/v2/{project}/a/blobs/uploads/").headers["Location"]
@@ -166,9 +164,7 @@ def test_an_upload_goes_on_where_a_cut_connection_left_it(
 def test_a_chunk_out_of_order_is_refused_and_changes_nothing(registry: Registry, project: str) -> None:
     content = os.urandom(100_000)
     location = registry.http.post(f"/v2/{project}/a/blobs/uploads/").headers["Location"]
-    first = registry.http.patch(
-        location, content=content[:60_000], headers={**OCTETS, "Content-Range": "0-59999"}
-    )
+    first = registry.http.patch(location, content=content[:60_000], headers={**OCTETS, "Content-Range": "0-59999"})
     assert first.status_code == 202
     late = registry.http.patch(
         first.headers["Location"],
@@ -201,9 +197,7 @@ def test_an_upload_goes_on_after_the_server_started_again(tmp_path: Path, how: s
         assert registry.blob("team/a", digest_of(content)) == content
 
 
-def test_a_blob_is_mounted_into_another_repository_and_seen_there_only_then(
-    registry: Registry, project: str
-) -> None:
+def test_a_blob_is_mounted_into_another_repository_and_seen_there_only_then(registry: Registry, project: str) -> None:
     digest = registry.push_blob(f"{project}/from", b"to be mounted")
     path = f"/v2/{project}/to/blobs/{digest}"
     assert registry.http.head(path).status_code == 404
@@ -315,9 +309,7 @@ def test_what_is_in_use_cannot_be_deleted_and_the_answer_names_the_user(
     assert registry.check_whole(repository, "1").raw == multi.manifest
 
 
-def test_tags_are_listed_in_pages_that_link_to_the_next(
-    registry: Registry, project: str, tiny: Layout
-) -> None:
+def test_tags_are_listed_in_pages_that_link_to_the_next(registry: Registry, project: str, tiny: Layout) -> None:
     tags = sorted(f"v{number}" for number in range(7))
     push_layout(registry, f"{project}/a", tiny, tags[0])
     for tag in tags[1:]:

@@ -75,9 +75,7 @@ def test_the_library_pushes_with_the_token_that_it_asked_for_a_pull(
     assert library("tags", container=registry.name(f"{project}/notes")) == ["1"]
 
 
-def test_the_library_pushes_in_chunks(
-    library: Library, registry: Registry, project: str, tmp_path: Path
-) -> None:
+def test_the_library_pushes_in_chunks(library: Library, registry: Registry, project: str, tmp_path: Path) -> None:
     big = tmp_path / "big.bin"
     big.write_bytes(bytes(range(256)) * 2_000)
     name = registry.name(f"{project}/big", "1")
@@ -109,9 +107,7 @@ def test_login_takes_the_right_password_only(oras: Tool, server: Server, strange
     assert "Login Succeeded" in other(*login, stdin=server.password)
 
 
-def test_a_file_is_pushed_and_pulled(
-    oras: Tool, registry: Registry, project: str, note: Path, tmp_path: Path
-) -> None:
+def test_a_file_is_pushed_and_pulled(oras: Tool, registry: Registry, project: str, note: Path, tmp_path: Path) -> None:
     name = registry.name(f"{project}/notes", "1")
     here = oras.within(note.parent)
     here("push", PLAIN, "--artifact-type", NOTE, name, f"{note.name}:text/plain")
@@ -151,9 +147,7 @@ def test_what_is_attached_is_discovered_copied_along_and_deleted(
     assert attached(copied) == []
 
 
-def test_a_blob_is_pushed_fetched_and_deleted(
-    oras: Tool, registry: Registry, project: str, note: Path
-) -> None:
+def test_a_blob_is_pushed_fetched_and_deleted(oras: Tool, registry: Registry, project: str, note: Path) -> None:
     repository = registry.name(f"{project}/blobs")
     oras("blob", "push", PLAIN, repository, note)
     told = json.loads(oras("blob", "push", PLAIN, "--descriptor", repository, note))

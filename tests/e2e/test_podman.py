@@ -85,9 +85,7 @@ def test_an_index_is_pushed_with_all_its_images_and_pulled_by_platform(
         assert json.loads(podman("inspect", name))[0]["Architecture"] == architecture
 
 
-def test_search_finds_repositories_and_lists_tags(
-    podman: Tool, registry: Registry, project: str, hello: Path
-) -> None:
+def test_search_finds_repositories_and_lists_tags(podman: Tool, registry: Registry, project: str, hello: Path) -> None:
     for tag in ("1", "2"):
         name = registry.name(f"{project}/hello", tag)
         podman("build", "-q", "-t", name, hello)

@@ -72,9 +72,7 @@ def test_an_artifact_hangs_on_its_subject_and_goes_along_with_it(
     assert regctl("artifact", "get", "--subject", copied, "--filter-artifact-type", kind) == "a note"
 
 
-def test_a_tag_is_deleted_and_its_manifest_stays(
-    regctl: Tool, registry: Registry, project: str, tiny: Layout
-) -> None:
+def test_a_tag_is_deleted_and_its_manifest_stays(regctl: Tool, registry: Registry, project: str, tiny: Layout) -> None:
     for tag in ("a", "b"):
         regctl("image", "copy", f"ocidir://{tiny.folder}:1", registry.name(f"{project}/x", tag))
     regctl("tag", "delete", registry.name(f"{project}/x", "a"))

@@ -66,9 +66,7 @@ def test_an_index_goes_and_comes_back_with_all_its_platforms(
         assert file.read_bytes() == multi.blob(child)
 
 
-def test_one_platform_of_an_index_is_chosen(
-    skopeo: Tool, registry: Registry, project: str, multi: Layout
-) -> None:
+def test_one_platform_of_an_index_is_chosen(skopeo: Tool, registry: Registry, project: str, multi: Layout) -> None:
     name = registry.url(f"{project}/multi", "1")
     skopeo("copy", "--all", TO, multi.reference, name)
     for architecture in ("amd64", "arm64"):
@@ -96,9 +94,7 @@ def test_tags_are_listed(skopeo: Tool, registry: Registry, project: str, tiny: L
     assert told["Tags"] == ["1.0", "A", "a", "b"]
 
 
-def test_what_was_deleted_is_gone_at_once(
-    skopeo: Tool, registry: Registry, project: str, tiny: Layout
-) -> None:
+def test_what_was_deleted_is_gone_at_once(skopeo: Tool, registry: Registry, project: str, tiny: Layout) -> None:
     name = registry.url(f"{project}/a", "1")
     skopeo("copy", TO, "--preserve-digests", tiny.reference, name)
     assert registry.status(f"{project}/a", "1") == 200
@@ -147,9 +143,7 @@ def test_a_private_project_tells_a_stranger_nothing(
     assert "unauthorized" in words or "denied" in words
 
 
-def test_wrong_credentials_on_a_copy_are_refused(
-    skopeo: Tool, registry: Registry, project: str, tiny: Layout
-) -> None:
+def test_wrong_credentials_on_a_copy_are_refused(skopeo: Tool, registry: Registry, project: str, tiny: Layout) -> None:
     name = registry.url(f"{project}/a", "1")
     words = skopeo.refused("copy", TO, "--dest-creds", "admin:wrong", tiny.reference, name)
     assert "invalid username/password" in words or "unauthorized" in words

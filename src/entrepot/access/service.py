@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 
 import msgspec
 
@@ -230,7 +229,7 @@ def decode_basic(value: str) -> tuple[str, str]:
     """
     try:
         name, colon, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII, not UTF-8
         colon = ""
     if not colon:
         raise NotAuthenticated("The Basic credentials cannot be read: send base64 of name:password.")

@@ -37,6 +37,8 @@ _HASH_IN_LINE = 32 * 1024
 
 _LOCK_SECONDS = 3.0
 _LOCK_STEP = 0.05
+_OTHER_FINISH = 0.5
+_SMALL_SECONDS = 0.5
 _SWEEP = 10_000
 
 log = structlog.get_logger()
@@ -154,6 +156,9 @@ class Uploads:
             if tally.algorithm != digests.algorithm_of(digest):
                 tally = await tally_staged(self._store, session_id, digests.algorithm_of(digest), tally.offset)
             if tally.digest != digest:
+                if tally.offset == 0 and await self._ends(session):
+                    await self._store.discard(session_id)
+                    raise UploadUnknown(session_id)
                 await self._drop(session_id)
                 raise _digest_differs(digest, tally.digest)
             # 3
@@ -173,10 +178,22 @@ class Uploads:
         else:
             actual = await asyncio.get_running_loop().run_in_executor(None, digests.of, content, algorithm)
         if actual != digest:
-            await self._drop(session.id)
+            if content:
+                await self._drop(session.id)
+            elif await self._ends(session):
+                raise UploadUnknown(session.id)
             raise _digest_differs(digest, actual)
         location = await self._store.put(digest, content)
         return await self._record(caller, name, session, StoredBlob(digest, len(content), location))
+
+    async def _ends(self, session: UploadSession) -> bool:
+        """Whether another request is just finishing this upload: nothing came, and nothing is staged any more."""
+        deadline = clock.monotonic() + _OTHER_FINISH
+        while await store.find_upload(self._database, session.id) is not None:
+            if clock.monotonic() > deadline:
+                return False
+            await asyncio.sleep(_LOCK_STEP)
+        return True
 
     async def push(self, caller: Caller, name: RepositoryName, digest: str, body: Body) -> StoredBlob:
         """Push a blob with a single request (distribution-spec end-4b)."""
@@ -278,9 +295,10 @@ class Uploads:
         return blob
 
     async def _drop(self, session_id: str) -> None:
+        # Bytes first: on a full disk they make the room that the row's end needs.
         self._tallies.discard(session_id)
-        await self._database.write(lambda tx: store.delete_upload(tx, session_id))
         await self._store.discard(session_id)
+        await self._database.write(lambda tx: store.delete_upload(tx, session_id))
 
 
 def _check_order(chunk: Chunk | None, offset: int) -> None:
@@ -302,13 +320,14 @@ def _digest_differs(expected: str, actual: str) -> InvalidInput:
 
 
 async def _take_small(body: Body) -> tuple[bytes, bool]:
-    """The beginning of a body, and whether that is all of it."""
+    """The beginning of a body, and whether that is all of it; what comes slowly is better staged."""
     parts = []
     size = 0
+    deadline = clock.monotonic() + _SMALL_SECONDS
     async for part in body:
         parts.append(part)
         size += len(part)
-        if size > SMALL:
+        if size > SMALL or clock.monotonic() > deadline:
             return b"".join(parts), False
     return b"".join(parts), True
 

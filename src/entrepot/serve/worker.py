@@ -19,14 +19,18 @@ from granian.server.embed import Server
 from entrepot.app import App, Periodic
 from entrepot.config import Config, split_address
 from entrepot.kit import clock
+from entrepot.serve.sockets import close_stalled
 from entrepot.web.access_log import AccessLog
 from entrepot.web.edge import Edge
 
 log = structlog.get_logger()
 
 _BACKLOG = 4096
-_PIECE = 2 * 1024 * 1024
-"""Bytes of the largest piece of a body: each costs a hop between threads (bench: push 400 MB, 4 streams)."""
+_PIECE = 1024 * 1024
+"""Bytes of the largest piece of a body, and of what waits for a client that takes nothing.
+
+Each piece costs a hop between threads (bench: push 400 MB, 4 streams), and its size memory for every stalled client.
+"""
 
 _CONCURRENCY = 8192
 """Requests that one worker answers at once; idle connections do not count."""
@@ -65,6 +69,7 @@ class _Worker:
         serving = [asyncio.ensure_future(server.serve()) for server in servers]
         tasks = [asyncio.ensure_future(_repeat(task)) for task in app.tasks()] if self._index == 0 else []
         await _until_listening(config.listen, serving[0])
+        close_stalled(config.limits.idle_timeout)
         with contextlib.suppress(BrokenPipeError):  # another worker was first
             os.write(ready_fd, b"r")
         os.close(ready_fd)

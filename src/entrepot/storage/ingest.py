@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from entrepot.kit import clock
 from entrepot.oci import digest as digests
 from entrepot.storage.blobstore import BlobStore, StagingWriter
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 BATCH = 512 * 1024
 """Bytes; smaller batches spend their time in thread hops, larger ones in memory (bench: push 400 MB)."""
+
+_LONGEST_HELD = 0.5
+"""Seconds after which what a slow client has sent is written: it is then safe, and shows that the upload lives."""
 
 _hashing = ThreadPoolExecutor(8, thread_name_prefix="hash")
 
@@ -62,12 +66,13 @@ class Ingest:
         self._size = 0
         self._running: asyncio.Future[Any] | None = None
         self._failed = False
+        self._due = clock.monotonic() + _LONGEST_HELD
 
     async def feed(self, part: bytes) -> None:
         """Take the next bytes; waits only while the batch before is still being hashed and written."""
         self._parts.append(part)
         self._size += len(part)
-        if self._size >= BATCH:
+        if self._size >= BATCH or clock.monotonic() > self._due:
             await self._turn()
 
     async def finish(self) -> bool:
@@ -82,6 +87,7 @@ class Ingest:
     async def _turn(self) -> None:
         await self._settle()
         parts, self._parts, self._size = self._parts, [], 0
+        self._due = clock.monotonic() + _LONGEST_HELD
         hashing = asyncio.get_running_loop().run_in_executor(_hashing, _update, self._tally, parts)
         self._running = asyncio.gather(hashing, self._writer.write(parts))
 

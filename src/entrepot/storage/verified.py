@@ -20,9 +20,14 @@ from entrepot.storage.blobstore import BlobReader, BlobStore
 PIECE = 256 * 1024
 """Bytes of one read: larger ones cost page faults, smaller ones more calls (bench: GET blob)."""
 
+_SMALL_PIECE = 32 * 1024
+_CAREFUL = 8 * 1024 * 1024
+"""Bytes of a large blob that go out in small pieces: the server queues some fifteen of them for a client that takes
+nothing, once the sockets are full. Whoever takes this much gets large ones."""
+
 _TRUST_SECONDS = 24 * 3600.0
 _REMEMBERED = 65_536
-_IN_LINE = 16 * 1024
+_IN_LINE = 32 * 1024
 
 
 class Content:
@@ -46,24 +51,28 @@ class Content:
             async for checked in self._verified():
                 yield checked
             return
-        offset = start
-        while offset < end:
-            piece = await self._reader.read(offset, min(PIECE, end - offset))
-            offset += len(piece)
+        async for piece in self._pieces(start, end):
             yield piece
 
     def close(self) -> None:
         """Let go of the blob."""
         self._reader.close()
 
+    async def _pieces(self, start: int, end: int) -> AsyncIterator[bytes | bytearray]:
+        offset = start
+        small_until = start + _CAREFUL if end - start > _CAREFUL else start
+        while offset < end:
+            length = _SMALL_PIECE if offset < small_until else PIECE
+            piece = await self._reader.read(offset, min(length, end - offset))
+            offset += len(piece)
+            yield piece
+
     async def _verified(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         state = digests.hasher(digests.algorithm_of(self.digest))
         held = b""
-        offset = 0
-        while offset < self.size:
-            piece = bytes(await self._reader.read(offset, min(PIECE, self.size - offset)))
-            offset += len(piece)
+        async for part in self._pieces(0, self.size):
+            piece = bytes(part)
             if len(piece) <= _IN_LINE:
                 state.update(piece)
                 hashing = None

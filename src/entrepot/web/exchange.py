@@ -221,7 +221,7 @@ class Exchange:
         # A task a request to watch for a hang-up is worth it only where much would be sent in vain.
         gone = asyncio.ensure_future(self._disconnected()) if length > _WATCHED else None
         try:
-            sent = 0
+            sent, look_at = 0, _WATCHED
             async for piece in pieces:
                 sent += len(piece)
                 try:
@@ -230,7 +230,13 @@ class Exchange:
                 except TimeoutError:
                     raise ClientGone from None
                 self.bytes_out += len(piece)
-                if gone is not None and gone.done() and sent < length:
+                if gone is None or sent == length:
+                    continue
+                if sent >= look_at:
+                    # After a hang-up a send returns at once: without a turn of the loop nobody would notice.
+                    look_at = sent + _WATCHED
+                    await asyncio.sleep(0)
+                if gone.done():
                     raise ClientGone
         finally:
             if gone is not None:
