@@ -58,6 +58,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Config and layers that must have been pushed, without repetitions."""
     children: tuple[Descriptor, ...]
     """What an index lists: manifests, or layers for a BuildKit cache."""
+    elsewhere: int
+    """How many layers are fetched from elsewhere and need not be pushed."""
 
     @property
     def is_index(self) -> bool:
@@ -126,6 +128,7 @@ def parse(payload: bytes, content_type: str | None) -> Manifest:
         annotations=document.annotations,
         blobs=tuple(dict.fromkeys(d.digest for d in named if not _is_elsewhere(d))),
         children=children,
+        elsewhere=sum(map(_is_elsewhere, named)),
     )
 
 

@@ -103,48 +103,25 @@ class Manifests:
         manifest = documents.parse(payload, content_type)
         # 3
 
-        async def work(tx: Transaction) -> None:
+        async def work(tx: Transaction) -> int:
             origin = origin_of(caller)
             repository_id = await repositories.ensure(tx, origin, name)
+            missing = await _missing(tx, repository_id, manifest)
             manifest_id = await store.find_manifest_id(tx, repository_id, digest)
             if manifest_id is None:
-                manifest_id = await self._insert(tx, repository_id, name, digest, manifest, payload)
+                if missing and not self._options.sparse:
+                    raise ContentMissing(name.full, missing)
+                manifest_id = await _insert(tx, repository_id, digest, manifest, payload)
             else:
                 referrer = _referrer(manifest, digest, payload)
                 await store.set_media_type(tx, manifest_id, manifest.media_type, referrer)
             events = await _tag(tx, repository_id, manifest_id, name, digest, tags)
             pushed = ManifestPushed(repository=name.full, digest=digest, media_type=manifest.media_type, tags=tags)
             await journal.append(tx, origin, pushed, *events)
+            return len(missing)
 
-        await self._database.write(work)
-        return PushedManifest(digest, manifest.subject, tags)
-
-    async def _insert(
-        self,
-        tx: Transaction,
-        repository_id: int,
-        name: RepositoryName,
-        digest: str,
-        manifest: Manifest,
-        payload: bytes,
-    ) -> int:
-        if not self._options.sparse:
-            await _require_content(tx, repository_id, name, manifest)
-        manifest_id = await store.add_manifest(
-            tx,
-            payload,
-            repository_id=repository_id,
-            digest=digests.pack(digest),
-            media_type=manifest.media_type,
-            artifact_type=manifest.artifact_type,
-            config_type=manifest.config_type,
-            size=len(payload),
-            subject=digests.pack(manifest.subject) if manifest.subject else None,
-            referrer=_referrer(manifest, digest, payload),
-        )
-        children = dict.fromkeys(child.digest for child in manifest.children)
-        await store.add_references(tx, repository_id, manifest_id, manifest.blobs, children)
-        return manifest_id
+        missing = await self._database.write(work)
+        return PushedManifest(digest, manifest.subject, tags, _warnings(manifest, missing))
 
     async def delete(self, caller: Caller, name: RepositoryName, digest: str) -> None:
         """Delete a manifest and its tags.
@@ -206,15 +183,42 @@ def _referrer(manifest: Manifest, digest: str, payload: bytes) -> bytes | None:
     return documents.referrer_descriptor(manifest, digest, len(payload)) if manifest.subject else None
 
 
-async def _require_content(tx: Transaction, repository_id: int, name: RepositoryName, manifest: Manifest) -> None:
+async def _insert(tx: Transaction, repository_id: int, digest: str, manifest: Manifest, payload: bytes) -> int:
+    manifest_id = await store.add_manifest(
+        tx,
+        payload,
+        repository_id=repository_id,
+        digest=digests.pack(digest),
+        media_type=manifest.media_type,
+        artifact_type=manifest.artifact_type,
+        config_type=manifest.config_type,
+        size=len(payload),
+        subject=digests.pack(manifest.subject) if manifest.subject else None,
+        referrer=_referrer(manifest, digest, payload),
+    )
+    children = dict.fromkeys(child.digest for child in manifest.children)
+    await store.add_references(tx, repository_id, manifest_id, manifest.blobs, children)
+    return manifest_id
+
+
+async def _missing(tx: Transaction, repository_id: int, manifest: Manifest) -> list[str]:
+    """The digests that the manifest names and the repository does not hold."""
     missing = [digest for digest in manifest.blobs if not await store.has_blob(tx, repository_id, digest)]
     for child in manifest.children:
         # BuildKit's cache lists layers where manifests are expected (protocol.md 2.5.3).
         is_here = await store.find_manifest_id(tx, repository_id, child.digest) is not None
         if not is_here and not child.urls and not await store.has_blob(tx, repository_id, child.digest):
             missing.append(child.digest)
+    return missing
+
+
+def _warnings(manifest: Manifest, missing: int) -> tuple[str, ...]:
+    warnings = []
     if missing:
-        raise ContentMissing(name.full, missing)
+        warnings.append(f"{missing} of the things that this manifest names are not in the repository: pulls will fail.")
+    if manifest.elsewhere:
+        warnings.append(f"{manifest.elsewhere} of its layers are kept elsewhere: pulls depend on that place.")
+    return tuple(warnings)
 
 
 async def _tag(

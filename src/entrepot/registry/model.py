@@ -49,6 +49,8 @@ class PushedManifest(msgspec.Struct, frozen=True):
     digest: str
     subject: str | None
     tags: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """Sentences for whoever pushed: it was done, but."""
 
 
 class BlobPushed(Event, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from entrepot.auth.model import Caller
 from entrepot.oci import digest as digests
 from entrepot.oci.manifest import SIZE_LIMIT
 from entrepot.oci.name import parse_name
-from entrepot.registry.http.headers import API_VERSION, content_headers, is_not_modified
+from entrepot.registry.http.headers import API_VERSION, content_headers, is_not_modified, warning_headers
 from entrepot.registry.manifests import Manifests
 from entrepot.registry.tags import Tags
 from entrepot.web.exchange import Exchange, join_values
@@ -55,6 +55,7 @@ class ManifestRoutes:
             headers.append((b"oci-subject", pushed.subject.encode()))
         if tags:
             headers.append((b"oci-tag", join_values(pushed.tags)))
+        headers += warning_headers(pushed.warnings)
         await exchange.respond(201, headers)
 
     async def delete(self, exchange: Exchange, caller: Caller, name: str, reference: str) -> None:
