@@ -1,23 +1,36 @@
 """The system, put together. Its lists are the system: what answers, what runs by itself, who adds what.
 
-The list of subscriptions comes with the first reader of the journal.
+The list of subscriptions comes with the first reader of the journal that is told of events; ``audit`` only looks.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from entrepot import __version__
 from entrepot.access.challenge import TOKEN_PATH
 from entrepot.access.http import TokenEndpoint
+from entrepot.access.identity import Identifier
+from entrepot.access.issue import TokenService
 from entrepot.access.service import AccessOptions, Guardian
-from entrepot.access.tokens import TokenIssuer, TokenOptions, load_key
+from entrepot.access.sessions import SessionGuard
+from entrepot.access.tokens import TokenIssuer, TokenOptions, derive_key, load_key
+from entrepot.auth.groups import Groups
+from entrepot.auth.http.sessions import SessionRoutes
+from entrepot.auth.logins import Logins
+from entrepot.auth.personal_tokens import PersonalTokens
+from entrepot.auth.robots import Robots
 from entrepot.auth.service import Users
+from entrepot.auth.sessions import Sessions
+from entrepot.auth.usage import LastUses
 from entrepot.config import Config
 from entrepot.database import Database
+from entrepot.projects.quota import Quotas
 from entrepot.registry.blobs import Blobs
 from entrepot.registry.http.blobs import BlobRoutes
 from entrepot.registry.http.listings import ListingRoutes
@@ -25,25 +38,34 @@ from entrepot.registry.http.manifests import ManifestRoutes
 from entrepot.registry.http.router import PREFIX, RegistryRoutes
 from entrepot.registry.http.uploads import UploadRoutes
 from entrepot.registry.manifests import ManifestOptions, Manifests
+from entrepot.registry.pulls import Pulls
 from entrepot.registry.referrers import Referrers
 from entrepot.registry.repositories import Repositories
 from entrepot.registry.tags import Tags
 from entrepot.registry.uploads import UploadOptions, Uploads
+from entrepot.settings.service import Settings
 from entrepot.storage.open import open_store
 from entrepot.system.health import HealthChecker, Probe
 from entrepot.system.http import SystemRoutes
+from entrepot.system.info import SystemFacts
 from entrepot.web.access_log import AccessLog
 from entrepot.web.address import parse_networks
 from entrepot.web.edge import Edge, EdgeOptions, Mount
+from entrepot.web.exchange import Exchange
 from entrepot.web.metrics import GaugeReading, RequestMetrics
+
+if TYPE_CHECKING:
+    from entrepot.rest import RestApis
 
 
 class Periodic(msgspec.Struct, frozen=True):
-    """Work that one worker repeats."""
+    """Work that is repeated, in one worker or in each."""
 
     name: str
     seconds: float
     work: Callable[[], Awaitable[Any]]
+    everywhere: bool = False
+    """Whether each worker does it, for what it holds itself; once more when it stops."""
 
 
 def database_path(config: Config) -> Path:
@@ -62,61 +84,132 @@ class App:
     def __init__(self, config: Config, access_log: AccessLog | None) -> None:
         self._config = config
         self._access_log = access_log
-        self.database = Database(database_path(config))
+        self.database = database = Database(database_path(config))
         self.content = open_store(config.storage.driver, folder=config.data, memory_limit=config.storage.memory_limit)
-        issuer = TokenIssuer(
-            load_key(key_path(config)),
-            TokenOptions(
-                access_seconds=config.auth.access_token_seconds,
-                refresh_seconds=config.auth.refresh_token_seconds,
-            ),
-        )
-        self._guardian = Guardian(
-            self.database,
-            Users(self.database),
-            issuer,
-            AccessOptions(create_projects=config.registry.create_projects),
-        )
-        self._repositories = Repositories(self.database, self._guardian)
-        self._blobs = Blobs(self.database, self.content, self._repositories)
-        self._uploads = Uploads(
-            self.database,
+        self.settings = settings = Settings(database, config.settings)
+        self._build_access(load_key(key_path(config)))
+        self.quotas = Quotas(database, settings)
+        self.pulls = Pulls(database, settings)
+        self.repositories = Repositories(database, self.guardian)
+        self.blobs = Blobs(database, self.content, self.repositories, self.quotas)
+        self.uploads = Uploads(
+            database,
             self.content,
-            self._repositories,
-            UploadOptions(expiry=config.registry.upload_expiry),
+            self.repositories,
+            self.quotas,
+            UploadOptions(expiry=config.registry.upload_expiry, sparse=config.registry.sparse),
         )
-        self._tags = Tags(self.database, self._repositories)
-        self._manifests = Manifests(self.database, self._repositories, ManifestOptions(sparse=config.registry.sparse))
+        self.tags = Tags(database, self.repositories)
+        self.referrers = Referrers(database, self.repositories)
+        self.manifests = Manifests(
+            database, self.repositories, self.quotas, self.pulls, ManifestOptions(sparse=config.registry.sparse)
+        )
         self._metrics = RequestMetrics()
         self.health = HealthChecker(self.contributions())
+        self._rest: asyncio.Future[RestApis] | None = None
+
+    def _build_access(self, key: Any) -> None:
+        """Who asks, and what they may do."""
+        config, database, settings = self._config, self.database, self.settings
+        self.logins = Logins(database)
+        self.users = Users(database, self.logins, settings)
+        self.groups = Groups(database)
+        self.robots = Robots(database, self.logins)
+        self.personal_tokens = PersonalTokens(database)
+        self.sessions = Sessions(database, settings)
+        self.last_uses = LastUses(database)
+        self.issuer = TokenIssuer(
+            key,
+            TokenOptions(
+                access_seconds=config.auth.access_token_seconds, refresh_seconds=config.auth.refresh_token_seconds
+            ),
+        )
+        self.identifier = Identifier(
+            database,
+            self.users,
+            self.robots,
+            self.personal_tokens,
+            self.sessions,
+            self.last_uses,
+            self.issuer,
+            settings,
+        )
+        self._session_guard = SessionGuard(derive_key(key, "sessions"))
+        self.guardian = Guardian(
+            database,
+            self.identifier,
+            self._session_guard,
+            settings,
+            AccessOptions(create_projects=config.registry.create_projects),
+        )
+        self.tokens = TokenService(database, self.identifier, self.guardian, self.issuer, settings)
 
     def contributions(self) -> dict[str, Probe]:
         """Who adds what to whose answers: the components that readiness asks."""
         return {"database": self.database.probe, "storage": self.content.inner.probe}
 
     def tasks(self) -> list[Periodic]:
-        """What runs by itself, in one worker."""
+        """What runs by itself."""
         expiry = self._config.registry.upload_expiry
-        return [Periodic("expire uploads", max(1.0, min(600.0, expiry / 4)), self._uploads.expire)]
+        return [
+            Periodic("expire uploads", max(1.0, min(600.0, expiry / 4)), self.uploads.expire),
+            Periodic("expire reservations", 60.0, self.quotas.expire),
+            Periodic("expire sessions", 600.0, self.sessions.expire),
+            Periodic("forget failed logins", 600.0, self.logins.expire),
+            Periodic("record pulls", 5.0, self.pulls.flush, everywhere=True),
+            Periodic("record uses of sessions", 10.0, self.sessions.flush, everywhere=True),
+            Periodic("record uses of robots and tokens", 1.0, self.last_uses.flush, everywhere=True),
+        ]
 
     def web(self) -> list[Mount]:
         """What answers on the registry's listener."""
         system = self._system()
         registry = RegistryRoutes(
-            self._guardian,
-            ManifestRoutes(self._manifests, self._tags),
-            BlobRoutes(self._blobs),
-            UploadRoutes(self._uploads, self._blobs),
-            ListingRoutes(self._repositories, self._tags, Referrers(self.database, self._repositories)),
+            self.guardian,
+            ManifestRoutes(self.manifests, self.tags),
+            BlobRoutes(self.blobs),
+            UploadRoutes(self.uploads, self.blobs),
+            ListingRoutes(self.repositories, self.tags, self.referrers),
         )
         return [
             (PREFIX, registry),
             (PREFIX[:-1], registry),
-            (TOKEN_PATH, TokenEndpoint(self._guardian)),
+            (TOKEN_PATH, TokenEndpoint(self.tokens)),
+            ("/api/v2.0/", self._harbor_api),
+            ("/api/entrepot/v1/", self._own_api),
+            ("/api/version", system.api_version),
+            ("/c/", SessionRoutes(self.users, self.sessions, self._session_guard.token)),
             ("/livez", system.livez),
             ("/readyz", system.readyz),
             *([] if self._config.metrics.listen else [("/metrics", system.metrics)]),
         ]
+
+    async def load_rest(self) -> RestApis:
+        """The REST APIs; loaded once, beside the event loop, since that takes half a second."""
+        if self._rest is None:
+            self._rest = asyncio.ensure_future(asyncio.to_thread(self._build_rest))
+        return await asyncio.shield(self._rest)
+
+    def _build_rest(self) -> RestApis:
+        from entrepot.rest import RestApis  # noqa: PLC0415 - brings FastAPI, which the data plane does not wait for
+
+        config = self._config
+        facts = SystemFacts(
+            version=__version__,
+            data=config.data,
+            driver=config.storage.driver,
+            external_url=config.external_url,
+            ca_file=config.tls.ca_file,
+        )
+        apis = RestApis(self, facts, documents_need_login=config.api.documents_login)
+        apis.build()
+        return apis
+
+    async def _harbor_api(self, exchange: Exchange) -> None:
+        await (await self.load_rest()).harbor(exchange)
+
+    async def _own_api(self, exchange: Exchange) -> None:
+        await (await self.load_rest()).own(exchange)
 
     def metrics_web(self) -> list[Mount]:
         """What answers on the listener for metrics, if there is one."""
@@ -142,13 +235,13 @@ class App:
     def _system(self) -> SystemRoutes:
         async def upload_sessions() -> GaugeReading:
             return GaugeReading(
-                "entrepot_upload_sessions", "Upload sessions that are open.", await self._uploads.count()
+                "entrepot_upload_sessions", "Upload sessions that are open.", await self.uploads.count()
             )
 
         return SystemRoutes(
             self.health,
             self._metrics,
-            self._guardian,
+            self.guardian,
             {"upload_sessions": upload_sessions},
             login=self._config.metrics.login,
         )

@@ -83,8 +83,11 @@ def password(
     stdin: Annotated[bool, typer.Option("--stdin", help="Read the password from standard input.")] = False,
 ) -> None:
     """Set an account's password; logins and tokens under the old one end at once."""
+    from entrepot.auth.logins import Logins  # noqa: PLC0415
     from entrepot.auth.service import Users  # noqa: PLC0415
     from entrepot.database import Database  # noqa: PLC0415
+    from entrepot.journal.model import SYSTEM  # noqa: PLC0415
+    from entrepot.settings.service import Settings  # noqa: PLC0415
 
     settings = _load(config, data=data)
     if stdin:
@@ -93,7 +96,8 @@ def password(
         secret = typer.prompt(f"New password of {name}", hide_input=True, confirmation_prompt=True)
 
     async def work(database: Database) -> None:
-        await Users(database).set_password(name, secret)
+        users = Users(database, Logins(database), Settings(database, settings.settings))
+        await users.set_password(SYSTEM, name, secret)
 
     _with_database(settings, work)
     print(f"The password of {name} is set.")

@@ -6,6 +6,7 @@ checked before anything is opened.
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import sys
@@ -25,6 +26,7 @@ from pydantic import (
 )
 
 from entrepot.errors import ConfigError
+from entrepot.settings.model import check_overrides
 from entrepot.web.address import parse_networks
 
 PREFIX = "ENTREPOT_"
@@ -41,6 +43,7 @@ class Tls(Section):
 
     cert_file: Path | None = Field(None, description="Certificate chain in PEM.")
     key_file: Path | None = Field(None, description="Private key in PEM.")
+    ca_file: Path | None = Field(None, description="The authority's certificate in PEM, for clients to download.")
     http2: bool = Field(
         False,
         description="Offer HTTP/2 too. Uploads are several times slower over it (STACK: 149 against 803 MB/s).",
@@ -71,7 +74,9 @@ class RegistrySection(Section):
 class Auth(Section):
     """How long tokens live, in seconds."""
 
-    access_token_seconds: int = Field(300, ge=60, le=86_400, description="Access tokens.")
+    access_token_seconds: int | None = Field(
+        None, ge=60, le=86_400, description="Access tokens; unset: the setting token_expiration (30 minutes)."
+    )
     refresh_token_seconds: int = Field(30 * 86_400, ge=300, description="What docker login keeps.")
 
 
@@ -87,6 +92,12 @@ class Metrics(Section):
         if value:
             split_address(value)
         return value
+
+
+class Api(Section):
+    """The REST APIs."""
+
+    documents_login: bool = Field(False, description="Show the API documents to those who are logged in only.")
 
 
 class Log(Section):
@@ -125,8 +136,32 @@ class Config(Section):
     registry: RegistrySection = RegistrySection()
     auth: Auth = Auth()
     metrics: Metrics = Metrics()
+    api: Api = Api()
     log: Log = Log()
     limits: Limits = Limits()
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings in Harbor's vocabulary that are fixed here and cannot be changed at run time.",
+    )
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _is_object(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('write a JSON object, such as {"read_only": true}') from None
+
+    @field_validator("settings")
+    @classmethod
+    def _are_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            check_overrides(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @field_validator("listen")
     @classmethod
@@ -210,7 +245,7 @@ def load(path: Path | None, environment: Mapping[str, str], overrides: Mapping[s
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {_reason(e)}" for e in error.errors()]
         raise ConfigError("The configuration is not valid:\n" + "\n".join(lines)) from None
-    for setting, file in (("tls.cert_file", config.tls.cert_file), ("tls.key_file", config.tls.key_file)):
+    for setting, file in (("tls.cert_file", config.tls.cert_file), ("tls.key_file", config.tls.key_file), ("tls.ca_file", config.tls.ca_file)):
         if file:
             read_file(file, setting)
     return config

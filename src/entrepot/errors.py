@@ -13,6 +13,8 @@
     ├── NotFound                    404   NAME_UNKNOWN
     ├── NotAllowed                  405   UNSUPPORTED        it may not be done to this thing
     ├── Conflict                    409   DENIED             it would break something that is there
+    │   └── InUse                   409   DENIED             something else still needs it (412 in the REST API)
+    ├── Precondition                412   PRECONDITION       what it takes for this is not so
     ├── RequestTimeout              408                      the client went quiet in the middle
     ├── Unreadable                  500   UNKNOWN            stored content that fails its digest
     └── Unavailable                 503   UNAVAILABLE        try again later
@@ -32,6 +34,10 @@ class EntrepotError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "UNKNOWN"
+    rest_status: ClassVar[int | None] = None
+    """The status in the REST API, where Harbor's differs."""
+    rest_code: ClassVar[str | None] = None
+    """The code in the REST API, where it is not the one that goes with the status."""
 
     def __init__(
         self,
@@ -120,6 +126,19 @@ class Conflict(EntrepotError):
 
     status = 409
     code = "DENIED"
+
+
+class InUse(Conflict):
+    """Something else that is there still needs it."""
+
+    rest_status = 412
+
+
+class Precondition(EntrepotError):
+    """What it takes for this is not so, or not so any more."""
+
+    status = 412
+    code = "PRECONDITION"
 
 
 class Unreadable(EntrepotError):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
+from entrepot.access.issue import TokenService
 from entrepot.access.service import Guardian
 from entrepot.access.tokens import TokenIssuer
 from entrepot.app import App
@@ -53,15 +54,16 @@ class Rig:
         self.app = App(config, None)
         self.database: Database = self.app.database
         self.store: BlobStore = self.app.content.inner
-        self.guardian: Guardian = self.app._guardian
-        self.users: Users = self.guardian._users
-        self.issuer: TokenIssuer = self.guardian._issuer
-        self.repositories: Repositories = self.app._repositories
-        self.blobs = self.app._blobs
-        self.uploads: Uploads = self.app._uploads
-        self.manifests: Manifests = self.app._manifests
-        self.tags: Tags = self.app._tags
-        self.referrers = Referrers(self.database, self.repositories)
+        self.guardian: Guardian = self.app.guardian
+        self.users: Users = self.app.users
+        self.issuer: TokenIssuer = self.app.issuer
+        self.tokens: TokenService = self.app.tokens
+        self.repositories: Repositories = self.app.repositories
+        self.blobs = self.app.blobs
+        self.uploads: Uploads = self.app.uploads
+        self.manifests: Manifests = self.app.manifests
+        self.tags: Tags = self.app.tags
+        self.referrers: Referrers = self.app.referrers
         self.admin = caller(Principal(1, "admin", is_admin=True))
         self.anonymous = caller(ANONYMOUS)
 

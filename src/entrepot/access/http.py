@@ -10,10 +10,11 @@ from urllib.parse import parse_qs
 import msgspec
 
 from entrepot.access.model import parse_scopes
-from entrepot.access.service import Guardian, decode_basic
+from entrepot.access.identity import Identity, decode_basic
+from entrepot.access.issue import TokenService
 from entrepot.access.tokens import SERVICE
-from entrepot.auth.model import User
 from entrepot.errors import InvalidInput, NotAllowed, NotAuthenticated
+from entrepot.journal.model import Origin
 from entrepot.web.exchange import JSON, Exchange
 from entrepot.web.render import render
 
@@ -25,10 +26,10 @@ Form = dict[str, list[str]]
 
 
 class TokenEndpoint:
-    """Decodes what clients send, asks the guardian, encodes the token."""
+    """Decodes what clients send, asks the token service, encodes the token."""
 
-    def __init__(self, guardian: Guardian) -> None:
-        self._guardian = guardian
+    def __init__(self, tokens: TokenService) -> None:
+        self._tokens = tokens
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer a token request; a wrong credential is challenged for Basic."""
@@ -46,27 +47,25 @@ class TokenEndpoint:
 
     async def _get(self, exchange: Exchange) -> None:
         form = exchange.parameters()
-        user = await self._basic(exchange)
-        await self._issue(exchange, form, user, offline=_last(form, "offline_token") in {"true", "1"})
+        identity = await self._basic(exchange)
+        await self._issue(exchange, form, identity, offline=_last(form, "offline_token") in {"true", "1"})
 
     async def _post(self, exchange: Exchange) -> None:
         form = _parse_form(await exchange.read(_FORM_LIMIT))
         grant = _last(form, "grant_type")
         if grant == "password":
-            user: User | None = await self._guardian.log_in(
-                _last(form, "username"), _last(form, "password"), exchange.client_address
+            identity: Identity | None = await self._tokens.log_in(
+                _last(form, "username"), _last(form, "password"), _origin(exchange)
             )
         elif grant == "refresh_token":
-            user = await self._guardian.refresh(_last(form, "refresh_token"))
+            identity = await self._tokens.refresh(_last(form, "refresh_token"))
         elif grant:
             raise InvalidInput(f"The grant_type {grant[:64]!r} is not known: use password or refresh_token.")
         else:
-            user = await self._basic(exchange)
-        if user:
-            exchange.principal = user.name
-        await self._issue(exchange, form, user, offline=_last(form, "access_type") == "offline")
+            identity = await self._basic(exchange)
+        await self._issue(exchange, form, identity, offline=_last(form, "access_type") == "offline")
 
-    async def _basic(self, exchange: Exchange) -> User | None:
+    async def _basic(self, exchange: Exchange) -> Identity | None:
         authorization = exchange.text(b"authorization")
         if not authorization:
             return None
@@ -74,12 +73,17 @@ class TokenEndpoint:
         if scheme.lower() != "basic":
             raise NotAuthenticated("Send name and password as Basic credentials.")
         name, password = decode_basic(value)
-        return await self._guardian.log_in(name, password, exchange.client_address)
+        return await self._tokens.log_in(name, password, _origin(exchange))
 
-    async def _issue(self, exchange: Exchange, form: Form, user: User | None, *, offline: bool) -> None:
-        exchange.principal = user.name if user else "anonymous"
-        issued = await self._guardian.issue(user, parse_scopes(form.get("scope", [])), offline=offline)
+    async def _issue(self, exchange: Exchange, form: Form, identity: Identity | None, *, offline: bool) -> None:
+        exchange.principal = identity.principal.name if identity else "anonymous"
+        scopes = parse_scopes(form.get("scope", []))
+        issued = await self._tokens.issue(identity, scopes, _origin(exchange, exchange.principal), offline=offline)
         await exchange.respond(200, [JSON, _NO_STORE], _encoder.encode(issued))
+
+
+def _origin(exchange: Exchange, principal: str = "") -> Origin:
+    return Origin(principal, exchange.client_address, exchange.text(b"user-agent"), exchange.request_id)
 
 
 def _parse_form(body: bytes) -> Form:

@@ -2,58 +2,70 @@
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 
+from entrepot.access import store
 from entrepot.access.errors import TokenNeeded
-from entrepot.access.model import ACTIONS, CATALOG, Access, decide, may_list, resource
-from entrepot.access.tokens import Claims, TokenIssuer
-from entrepot.auth.model import ANONYMOUS, Caller, Principal, User
-from entrepot.auth.service import Users
+from entrepot.access.identity import Identifier
+from entrepot.access.model import (
+    API,
+    CATALOG,
+    LIST_REPOSITORIES,
+    Places,
+    Rights,
+    decide_system,
+    may_list,
+    resource,
+    rights_in,
+)
+from entrepot.access.permissions import Permission
+from entrepot.access.sessions import SESSION_COOKIE, SessionGuard
+from entrepot.auth.model import Caller, Principal
 from entrepot.database import Database
 from entrepot.database.cache import VersionedCache
-from entrepot.errors import Denied, InvalidInput, NotAuthenticated
-from entrepot.kit import clock
-from entrepot.oci.name import RepositoryName, parse_name
+from entrepot.errors import Denied, NotAuthenticated, NotFound
+from entrepot.journal.model import Origin
+from entrepot.oci.name import RepositoryName
 from entrepot.projects import store as projects
 from entrepot.projects.model import Project
+from entrepot.settings.service import Settings
+from entrepot.web.exchange import Exchange
+from entrepot.web.rule import Rule, system
+
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_READING = frozenset({"pull", "read", "list"})
+_CONFIGURE = system("configuration", "update")
+"""Works in a read-only registry too: else nobody could end that."""
 
 
 class AccessOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Rules of the house."""
 
     create_projects: bool = True
-    """Whether a push may create the project that it names."""
-
-
-class _Identity(msgspec.Struct, frozen=True):
-    """What a bearer token shows, as long as nothing has changed in the database."""
-
-    principal: Principal
-    bound: frozenset[str]
-    expires_at: float
-
-
-class IssuedToken(msgspec.Struct, omit_defaults=True):
-    """The token endpoint's answer (distribution's token specification, "Token Response")."""
-
-    token: str
-    access_token: str
-    expires_in: int
-    issued_at: str
-    refresh_token: str = ""
+    """Whether an administrator's push may create the project that it names."""
 
 
 class Guardian:
-    """Identifies callers, judges what they may do, issues their tokens."""
+    """Identifies callers and judges what they may do; it is the ``Gate`` of the REST APIs too."""
 
-    def __init__(self, database: Database, users: Users, issuer: TokenIssuer, options: AccessOptions) -> None:
+    def __init__(
+        self,
+        database: Database,
+        identifier: Identifier,
+        sessions: SessionGuard,
+        settings: Settings,
+        options: AccessOptions,
+    ) -> None:
         self._database = database
-        self._users = users
-        self._issuer = issuer
+        self._settings = settings
+        self._identifier = identifier
+        self._sessions = sessions
         self._options = options
-        self._identities: VersionedCache[_Identity] = VersionedCache(database, 16_384)
+        self._rights: VersionedCache[Rights] = VersionedCache(database, 50_000)
 
     # who is it?
 
@@ -65,72 +77,128 @@ class Guardian:
         Raises:
             NotAuthenticated: the credential does not hold.
         """
-        bound: frozenset[str] | None = None
-        kind = ""
-        if not authorization:
-            principal = ANONYMOUS
-        else:
-            scheme, _, value = authorization.partition(" ")
-            kind = scheme.lower()
-            if kind == "bearer":
-                identity = await self._bearer(value)
-                principal, bound = identity.principal, identity.bound
-                if identity.expires_at <= clock.now():
-                    kind = "expired"
-            elif kind == "basic":
-                principal = await self._users.log_in(*decode_basic(value), client_address)
-            else:
-                raise NotAuthenticated("Send credentials as Basic or Bearer.")
-        return Caller(
-            principal=principal,
-            client_address=client_address,
-            user_agent=user_agent,
-            request_id=request_id,
-            bound=bound,
-            credential=kind,
-        )
+        return await self._identifier.identify(authorization, Origin("", client_address, user_agent, request_id))
 
-    async def _bearer(self, token: str) -> _Identity:
-        """The identity behind a token, remembered until the next commit: 3 µs instead of 9 (bench: GET manifest)."""
-        identity, version = self._identities.lookup(token)
-        if identity is None:
-            claims = self._issuer.check(token.strip())
-            identity = _Identity(await self._principal_of(claims), _bound(claims), claims.expires_at)
-            self._identities.fill(token, identity, version)
-        return identity
+    async def admit(self, exchange: Exchange, rule: Rule, path: Mapping[str, str]) -> Caller:
+        """See ``web.rule.Gate``: who calls a REST route, let in by its rule."""
+        authorization = exchange.text(b"authorization")
+        origin = Origin("", exchange.client_address, exchange.text(b"user-agent"), exchange.request_id)
+        session = "" if authorization else exchange.cookie(SESSION_COOKIE)
+        caller = await self._identifier.identify(authorization, origin, session=session)
+        exchange.principal = caller.principal.name
+        self._sessions.protect(exchange, caller)
+        if caller.credential == "expired":
+            raise NotAuthenticated("The token has expired: fetch a new one.")
+        if exchange.method not in _SAFE and rule != _CONFIGURE:
+            await self._refuse_when_read_only()
+        if rule.scope != "anyone" and not _stands_for_owner(caller) and rule.scope != "repository":
+            raise Denied("A token for repositories opens no other doors: use one without a scope, or a password.")
+        if rule.scope == "login":
+            self.require_login(caller)
+        elif rule.scope == "system" and rule.permission:
+            await self.require_system(caller, rule.permission)
+        elif rule.scope in {"project", "repository"} and rule.permission:
+            await self._require_on_path(exchange, caller, rule.permission, path)
+        return caller
 
-    async def _principal_of(self, claims: Claims) -> Principal:
-        if claims.is_refresh:
-            raise NotAuthenticated("A refresh token is for the token endpoint only.")
-        return (await self._user_of(claims)).principal if claims.user_id is not None else ANONYMOUS
-
-    async def _user_of(self, claims: Claims) -> User:
-        """The account of a token, as it is now: what was revoked since the token was issued counts."""
-        user = await self._users.find_by_id(claims.user_id) if claims.user_id is not None else None
-        if user is None or user.is_disabled or user.credential_version != claims.credential_version:
-            raise NotAuthenticated("The token is no longer valid: log in again.")
-        return user
+    async def _require_on_path(
+        self, exchange: Exchange, caller: Caller, permission: Permission, path: Mapping[str, str]
+    ) -> None:
+        named = path.get("project_name_or_id") or path.get("project_name") or path.get("project_id") or ""
+        by_name = "project_name" in path or exchange.text(b"x-is-resource-name").lower() == "true"
+        project = await projects.find_by_reference(self._database, named, by_name=by_name)
+        repository = path.get("repository_name")
+        if repository is not None and not _stands_for_owner(caller):
+            full = resource(f"{named}/{repository}")
+            if caller.bound is None or full not in caller.bound:
+                raise Denied(f"This token is not for {named}/{repository}.")
+        if project is None:
+            # Whoever may not see all projects must not learn which names exist.
+            self.require_login(caller)
+            if decide_system(caller.principal, ("project", "list")):
+                raise NotFound(f"There is no project {named}.")
+            raise _denied(caller.principal, permission, f"{named}/{repository}" if repository else named)
+        await self._require(caller, permission, project, repository)
 
     # may they?
 
-    def require(
+    def require_login(self, caller: Caller) -> None:
+        """Let in who is known.
+
+        Raises:
+            NotAuthenticated: nobody was named.
+        """
+        if caller.principal.is_anonymous:
+            raise NotAuthenticated("Log in first.")
+
+    async def require_system(self, caller: Caller, permission: Permission) -> None:
+        """Let the caller do something to the whole registry.
+
+        Raises:
+            NotAuthenticated: nobody was named.
+            Denied: this principal may not.
+        """
+        self.require_login(caller)
+        if not decide_system(caller.principal, permission):
+            raise _denied(caller.principal, permission, "the registry")
+
+    async def require_in_project(self, caller: Caller, permission: Permission, project_id: int) -> None:
+        """Let the caller do something in a project, or raise as ``require_system``."""
+        project = await projects.find_by_id(self._database, project_id)
+        if project is None:
+            raise NotFound("There is no such project.")
+        await self._require(caller, permission, project, None)
+
+    async def _require(
+        self, caller: Caller, permission: Permission, project: Project, path: str | None
+    ) -> None:
+        rights = await self.rights(caller.principal, project)
+        if not rights.allows(permission, path):
+            self.require_login(caller)
+            raise _denied(caller.principal, permission, f"{project.name}/{path}" if path else project.name)
+
+    async def rights(self, principal: Principal, project: Project) -> Rights:
+        """All that a principal may do in a project, remembered until the next commit."""
+        key = (principal, project)
+        rights, version = self._rights.lookup(key)
+        if rights is None:
+            granted: Iterable[Any] = ()
+            if principal.id is not None and not principal.is_robot:
+                granted = await store.granted(self._database, project.id, principal.id)
+            rights = rights_in(principal, project, granted)
+            self._rights.fill(key, rights, version)
+        return rights
+
+    async def require(
         self,
         caller: Caller,
-        action: str,
+        permission: Permission,
         name: RepositoryName,
         project: Project | None,
         *,
+        tags: Iterable[str | None] = (None,),
         expired_token_will_do: bool = False,
     ) -> None:
-        """Let the caller do ``action`` in a repository of ``project`` (``None``: no such project), or raise.
+        """Let the caller use a ``permission`` in a repository of ``project`` (``None``: no such project), or raise.
+
+        Args:
+            caller: who asks.
+            permission: what it takes; its action is the word for it in a token's scope.
+            name: the repository.
+            project: its project.
+            tags: each must be allowed, where a grant is limited to tags.
+            expired_token_will_do: for going on with what a token began.
 
         Raises:
             TokenNeeded: with other credentials, or a token for this repository, it could work.
             Denied: nothing would help.
         """
+        action = permission[1]
+        if action not in _READING:
+            await self._refuse_when_read_only()
         if caller.credential == "expired" and not expired_token_will_do:
             raise TokenNeeded("The token has expired: fetch a new one.", _scope(name, action), "invalid_token")
-        allowed = self._allows(caller.principal, action, project)
+        allowed = await self._allows(caller.principal, permission, name, project, tags)
         if allowed and (caller.bound is None or f"repository:{name.full}" in caller.bound):
             return
         if allowed or caller.principal.is_anonymous:
@@ -143,12 +211,16 @@ class Guardian:
             f"{caller.principal.name} may not {action} in {name.full}: ask somebody who administers the project."
         )
 
-    def may(self, caller: Caller, action: str, name: RepositoryName, project: Project | None) -> bool:
+    async def _refuse_when_read_only(self) -> None:
+        if await self._settings.boolean("read_only"):
+            raise Denied("The registry is read-only for now: nothing can be changed. Ask its operator.")
+
+    async def may(self, caller: Caller, permission: Permission, name: RepositoryName, project: Project | None) -> bool:
         """Whether ``require`` would let the caller."""
         if caller.credential == "expired":
             return False
         inside = caller.bound is None or f"repository:{name.full}" in caller.bound
-        return inside and self._allows(caller.principal, action, project)
+        return inside and await self._allows(caller.principal, permission, name, project, (None,))
 
     def require_listing(self, caller: Caller) -> None:
         """Let the caller ask for the catalog, or raise ``TokenNeeded``."""
@@ -160,90 +232,49 @@ class Guardian:
             reason = "invalid_token" if caller.credential == "expired" else ""
         raise TokenNeeded("Listing the catalog needs a login.", f"{CATALOG}:*", reason)
 
-    def _allows(self, principal: Principal, action: str, project: Project | None) -> bool:
-        return decide(principal, project, action, may_create=self._options.create_projects)
+    async def _allows(
+        self,
+        principal: Principal,
+        permission: Permission,
+        name: RepositoryName,
+        project: Project | None,
+        tags: Iterable[str | None],
+    ) -> bool:
+        if project is None:
+            # Only somebody who could make the project can do anything there.
+            is_push = permission[1] == "push"
+            may_create = principal.is_admin and decide_system(principal, ("project", "create"))
+            return may_create and (not is_push or self._options.create_projects)
+        return (await self.rights(principal, project)).allows(permission, name.path, tags)
 
-    # tokens
-
-    async def log_in(self, name: str, password: str, client_address: str) -> User:
-        """The account behind a name and a password.
-
-        Raises:
-            NotAuthenticated: they do not belong together.
-        """
-        principal = await self._users.log_in(name, password, client_address)
-        user = await self._users.find_by_name(principal.name)
-        if user is None:
-            raise NotAuthenticated("The user name or the password is wrong.")
-        return user
-
-    async def refresh(self, token: str) -> User:
-        """The account behind a refresh token.
-
-        Raises:
-            NotAuthenticated: it does not hold any more.
-        """
-        claims = self._issuer.check(token)
-        if not claims.is_refresh or claims.expires_at <= clock.now():
-            raise NotAuthenticated("The refresh token is not valid any more: log in again.")
-        return await self._user_of(claims)
-
-    async def issue(self, user: User | None, scopes: list[Access], *, offline: bool) -> IssuedToken:
-        """A token with what ``user`` (``None``: anybody) really may do in what ``scopes`` name.
-
-        The scopes bound the token by the repositories that they name, not by the actions: clients such as oras-py
-        reuse a token that they asked for a pull.
-        """
-        granted = [
-            Access(scope.type, scope.name, actions) for scope in scopes if (actions := await self._grant(user, scope))
-        ]
-        now = int(clock.now())
-        token = self._issuer.issue_access(user, granted, now)
-        return IssuedToken(
-            token=token,
-            access_token=token,
-            expires_in=self._issuer.access_seconds,
-            issued_at=clock.rfc3339(now),
-            refresh_token=self._issuer.issue_refresh(user, now) if user and offline else "",
-        )
-
-    async def _grant(self, user: User | None, scope: Access) -> tuple[str, ...]:
-        principal = user.principal if user else ANONYMOUS
-        if scope.type == "registry" and scope.name == "catalog":
-            return ("*",) if may_list(principal) else ()
-        if scope.type != "repository":
-            return ()
-        try:
-            name = parse_name(scope.name)
-        except InvalidInput:
-            return ()
+    async def allowed(self, principal: Principal, permission: Permission, name: RepositoryName) -> bool:
+        """Whether a principal holds a permission in a repository, whatever its credential is bound to."""
         project = await projects.find(self._database, name.project)
-        return tuple(action for action in ACTIONS if self._allows(principal, action, project))
+        return await self._allows(principal, permission, name, project, (None,))
+
+    async def places(self, caller: Caller, permission: Permission = LIST_REPOSITORIES) -> Places:
+        """Where the caller holds a permission, for lists over projects."""
+        principal = caller.principal
+        if principal.scope is None and (principal.is_admin or (principal.is_auditor and permission[1] in {"list", "read"})):
+            return Places(everywhere=True)
+        found = {}
+        names = {}
+        for project in await store.reachable(self._database, principal):
+            patterns = (await self.rights(principal, project)).patterns(permission)
+            if patterns:
+                found[project.id] = patterns
+                names[project.id] = project.name
+        return Places(projects=found, names=names)
 
 
-def decode_basic(value: str) -> tuple[str, str]:
-    """Name and password of a Basic credential (RFC 7617).
-
-    Raises:
-        NotAuthenticated: it cannot be read.
-    """
-    try:
-        name, colon, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except ValueError:  # not base64, not ASCII, not UTF-8
-        colon = ""
-    if not colon:
-        raise NotAuthenticated("The Basic credentials cannot be read: send base64 of name:password.")
-    return name, password
+def _stands_for_owner(caller: Caller) -> bool:
+    """Whether the credential is as good as the caller itself: anything but a token for certain repositories."""
+    return caller.principal.is_anonymous or caller.bound is None or API in caller.bound
 
 
-def _bound(claims: Claims) -> frozenset[str]:
-    names = set()
-    for access in claims.access:
-        if access.type == "registry":
-            names.add(f"registry:{access.name}")
-        elif access.type == "repository":
-            names.add(resource(access.name) or "")
-    return frozenset(names)
+def _denied(principal: Principal, permission: Permission, where: str) -> Denied:
+    resource, action = permission
+    return Denied(f"{principal.name} may not {action} {resource} in {where}: ask somebody who administers it.")
 
 
 def _scope(name: RepositoryName, action: str) -> str:

@@ -5,11 +5,13 @@ Sources: RFC 7519; the token specification of the distribution project ("Docker 
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from joserfc import jwt
@@ -17,7 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from entrepot.access.model import Access
-from entrepot.auth.model import ANONYMOUS, User
+from entrepot.auth.model import ANONYMOUS, USER, Principal
 from entrepot.errors import ConfigError, NotAuthenticated
 from entrepot.kit import clock
 from entrepot.kit.expiring import ExpiringMap
@@ -37,7 +39,8 @@ _REGISTRY = jwt.JWTClaimsRegistry(
 class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long tokens live, in seconds."""
 
-    access_seconds: int = 300
+    access_seconds: int | None = None
+    """``None``: what the setting ``token_expiration`` says."""
     refresh_seconds: int = 30 * 24 * 3600
 
 
@@ -45,12 +48,29 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """What a token says; its signature has been checked."""
 
     subject: str
-    user_id: int | None
+    kind: str
+    """``user`` or ``robot``."""
+    account_id: int | None
+    """The account's id; none: anybody."""
+    token_id: int | None
+    """The personal access token that it was fetched with."""
     credential_version: int
     expires_at: int
     """Seconds since the epoch."""
     is_refresh: bool
     access: tuple[Access, ...]
+
+
+class Account(Protocol):
+    """Whom a token is for."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who it is."""
+
+    @property
+    def credential_version(self) -> int:
+        """Under which credentials."""
 
 
 class TokenIssuer:
@@ -63,17 +83,17 @@ class TokenIssuer:
         self._checked: ExpiringMap[str, Claims] = ExpiringMap(16_384, clock.now)
 
     @property
-    def access_seconds(self) -> int:
-        """How long an access token lives."""
+    def access_seconds(self) -> int | None:
+        """How long an access token lives, if the operator said so."""
         return self._options.access_seconds
 
-    def issue_access(self, user: User | None, access: list[Access], now: int) -> str:
-        """An access token for ``user`` (``None`` is anybody) with the rights ``access``."""
-        return self._sign(user, now, self._options.access_seconds, {"access": msgspec.to_builtins(access)})
+    def issue_access(self, identity: Account | None, access: list[Access], now: int, seconds: int) -> str:
+        """An access token with the rights ``access`` for an account (``None`` is anybody), good for ``seconds``."""
+        return self._sign(identity, now, seconds, {"access": msgspec.to_builtins(access)})
 
-    def issue_refresh(self, user: User, now: int) -> str:
+    def issue_refresh(self, identity: Account, now: int) -> str:
         """A token that stands for the password at the token endpoint."""
-        return self._sign(user, now, self._options.refresh_seconds, {"use": "refresh"})
+        return self._sign(identity, now, self._options.refresh_seconds, {"use": "refresh"})
 
     def check(self, token: str) -> Claims:
         """The claims of a token of ours; they may have expired, the caller judges that.
@@ -88,19 +108,24 @@ class TokenIssuer:
             self._checked.put(token, claims, claims.expires_at)
         return claims
 
-    def _sign(self, user: User | None, now: int, seconds: int, more: dict[str, Any]) -> str:
+    def _sign(self, identity: Account | None, now: int, seconds: int, more: dict[str, Any]) -> str:
+        principal = identity.principal if identity else ANONYMOUS
         claims: dict[str, Any] = {
             "iss": SERVICE,
             "aud": SERVICE,
-            "sub": user.name if user else ANONYMOUS.name,
+            "sub": principal.name,
             "iat": now,
             "nbf": now - _SKEW,
             "exp": now + seconds,
             "jti": secrets.token_hex(12),
             **more,
         }
-        if user:
-            claims |= {"uid": user.id, "ver": user.credential_version}
+        if identity:
+            claims |= {"uid": principal.id, "ver": identity.credential_version}
+            if principal.is_robot:
+                claims["kind"] = principal.kind
+            if principal.token_id is not None:
+                claims["pat"] = principal.token_id
         return jwt.encode({"alg": _ALGORITHM, "typ": "JWT", "kid": self._kid}, claims, self._key)
 
     def _verify(self, token: str) -> Claims:
@@ -109,7 +134,9 @@ class TokenIssuer:
             _REGISTRY.validate(claims)
             return Claims(
                 subject=claims["sub"],
-                user_id=claims.get("uid"),
+                kind=claims.get("kind", USER),
+                account_id=claims.get("uid"),
+                token_id=claims.get("pat"),
                 credential_version=claims.get("ver", 0),
                 expires_at=claims["exp"],
                 is_refresh=claims.get("use") == "refresh",
@@ -147,3 +174,9 @@ def _create_key(path: Path) -> None:
         return
     finally:
         os.unlink(file.name)
+
+
+def derive_key(key: ECKey, purpose: str) -> bytes:
+    """A secret of its own for another ``purpose``, the same in every process."""
+    secret = hashlib.sha256(key.as_pem(private=True)).digest()
+    return hmac.digest(secret, purpose.encode(), "sha256")

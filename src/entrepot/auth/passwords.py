@@ -1,7 +1,7 @@
 """Passwords: argon2 hashes, checked in a bounded pool.
 
 A right password is remembered for a minute under a keyed hash, so that Basic on every request costs microseconds; a
-wrong one for some seconds, so that repeating it costs nothing. A storm of wrong passwords finds a full queue.
+wrong one for longer, so that repeating it costs nothing. A storm of wrong passwords finds a full queue.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import asyncio
 import hashlib
 import os
 import secrets
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -19,8 +21,11 @@ from entrepot.errors import TooManyRequests
 from entrepot.kit import clock
 from entrepot.kit.expiring import ExpiringMap
 
+T = TypeVar("T")
+
 _RIGHT_SECONDS = 60.0
-_WRONG_SECONDS = 10.0
+_WRONG_SECONDS = 600.0
+_REMEMBERED = 16_384
 _QUEUE = 64
 _QUEUE_PER_ADDRESS = 16
 
@@ -32,7 +37,7 @@ _NOBODY = "$argon2id$v=19$m=19456,t=2,p=1$6UiFrKD1143DjO5i6nKF4Q$t+9dSw0HaFMfgcX
 
 
 def hash_password(password: str) -> str:
-    """The argon2id hash to store."""
+    """The argon2id hash to store; it takes 20 ms, so a server asks ``PasswordChecker.hash`` instead."""
     return _hasher.hash(password)
 
 
@@ -41,57 +46,73 @@ class PasswordChecker:
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._seen: ExpiringMap[bytes, bool] = ExpiringMap(16_384, clock.monotonic)
-        self._running: dict[bytes, asyncio.Future[bool]] = {}
+        # Two memories: a storm of wrong passwords must not push the right ones out.
+        self._right: ExpiringMap[bytes, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
+        self._wrong: ExpiringMap[bytes, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
+        self._waiting = 0
         self._by_address: dict[str, int] = {}
         self._pool = ThreadPoolExecutor(
             max(1, (os.cpu_count() or 1) // 2), thread_name_prefix="argon2", initializer=_be_nice
         )
 
-    async def check(self, name: str, password: str, password_hash: str | None, client_address: str) -> bool:
-        """Whether ``password`` is the one behind ``password_hash`` (``None``: there is no such account).
+    def fingerprint(self, name: str, password: str, hashes: Sequence[str]) -> bytes:
+        """Names one credential under the stored hashes, without keeping the password."""
+        text = "\0".join((str(len(name)), str(len(password)), name, password, *hashes))
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
+
+    def recall(self, fingerprint: bytes) -> bool | None:
+        """Whether this credential was right when it was checked; ``None``: it was not, or long ago."""
+        return self._right.get(fingerprint) or (None if self._wrong.get(fingerprint) is None else False)
+
+    def check(
+        self, fingerprint: bytes, password: str, hashes: Sequence[str], client_address: str
+    ) -> asyncio.Future[bool]:
+        """Begin to find out whether ``password`` is behind one of ``hashes`` (none: there is no such account).
 
         Raises:
             TooManyRequests: too many checks are waiting.
         """
-        key = self._fingerprint(name, password, password_hash)
-        seen = self._seen.get(key)
-        if seen is not None:
-            return seen
-        running = self._running.get(key)
-        if running is None:
-            self._admit(client_address)
-            running = asyncio.ensure_future(self._verify(key, password, password_hash, client_address))
-            self._running[key] = running
-        return await asyncio.shield(running)
 
-    async def _verify(self, key: bytes, password: str, password_hash: str | None, client_address: str) -> bool:
-        try:
-            right = await asyncio.get_running_loop().run_in_executor(
-                self._pool, _matches, password_hash or _NOBODY, password
-            )
-            right = right and password_hash is not None
-            self._seen.put(key, right, clock.monotonic() + (_RIGHT_SECONDS if right else _WRONG_SECONDS))
+        def work() -> bool:
+            right = any(_matches(password_hash, password) for password_hash in hashes or (_NOBODY,))
+            return right and bool(hashes)
+
+        async def check() -> bool:
+            right = await running
+            memory, seconds = (self._right, _RIGHT_SECONDS) if right else (self._wrong, _WRONG_SECONDS)
+            memory.put(fingerprint, right, clock.monotonic() + seconds)
             return right
-        finally:
-            del self._running[key]
-            self._by_address[client_address] -= 1
-            if not self._by_address[client_address]:
-                del self._by_address[client_address]
 
-    def _admit(self, client_address: str) -> None:
+        running = self._submit(work, client_address)
+        return asyncio.ensure_future(check())
+
+    async def hash(self, password: str, client_address: str) -> str:
+        """The hash to store.
+
+        Raises:
+            TooManyRequests: too many checks are waiting.
+        """
+        return await self._submit(lambda: hash_password(password), client_address)
+
+    def _submit(self, work: Callable[[], T], client_address: str) -> asyncio.Future[T]:
         waiting = self._by_address.get(client_address, 0)
-        if len(self._running) >= _QUEUE or waiting >= _QUEUE_PER_ADDRESS:
+        if self._waiting >= _QUEUE or waiting >= _QUEUE_PER_ADDRESS:
             raise TooManyRequests(
                 "Too many logins are being checked: try again in some seconds.",
                 headers=((b"retry-after", b"3"),),
             )
         self._by_address[client_address] = waiting + 1
+        self._waiting += 1
 
-    def _fingerprint(self, name: str, password: str, password_hash: str | None) -> bytes:
-        """Names one credential under the current stored hash, without keeping the password."""
-        text = "\0".join((name, password, password_hash or ""))
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
+        def leave(_done: object) -> None:
+            self._waiting -= 1
+            self._by_address[client_address] -= 1
+            if not self._by_address[client_address]:
+                del self._by_address[client_address]
+
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        future.add_done_callback(leave)
+        return future
 
 
 def _matches(password_hash: str, password: str) -> bool:

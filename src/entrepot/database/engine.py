@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from entrepot.database.change import ChangeWatch
 from entrepot.database.connection import DIALECT, RETRY, Row, Transaction, connect, translate
 from entrepot.database.query import Query
+from entrepot.database.surveyor import Surveyor
 from entrepot.database.writer import Work, Writer
 from entrepot.errors import Unavailable
 
@@ -28,18 +29,23 @@ class Database:
         self._reader: sqlite3.Connection | None = None
         self._watch: ChangeWatch | None = None
         self._writer: Writer | None = None
+        self._surveyor: Surveyor | None = None
 
     def open(self) -> None:
         """Connect; call it in the process and on the event loop that will use it."""
         self._reader = connect(self._path)
         self._watch = ChangeWatch(self._reader, self._path)
         self._writer = Writer(self._path)
+        self._surveyor = Surveyor(self._path)
 
     async def close(self) -> None:
         """Finish what was queued, then disconnect."""
         if self._writer is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._writer.stop)
             self._writer = None
+        if self._surveyor is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._surveyor.stop)
+            self._surveyor = None
         self._watch = None
         if self._reader is not None:
             self._reader.close()
@@ -59,6 +65,12 @@ class Database:
     async def all(self, statement: Query, **values: Any) -> list[Row]:
         """Every row of a read."""
         return self._read(*statement.bind(DIALECT, values)).fetchall()
+
+    async def survey(self, statement: Query, **values: Any) -> list[Row]:
+        """Every row of a read that looks at many: it runs in a thread of its own, so no request waits for it."""
+        if self._surveyor is None:
+            raise Unavailable("The database is not open.", headers=RETRY)
+        return await self._surveyor.all(*statement.bind(DIALECT, values))
 
     async def write(self, work: Work[T], *, durable: bool = True) -> T:
         """Run ``work`` in a transaction and return its result once that is durable.

@@ -58,6 +58,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Config and layers that must have been pushed, without repetitions."""
     children: tuple[Descriptor, ...]
     """What an index lists: manifests, or layers for a BuildKit cache."""
+    named_size: int
+    """Bytes of config and layers, as their descriptors say."""
     elsewhere: int
     """How many layers are fetched from elsewhere and need not be pushed."""
 
@@ -128,6 +130,7 @@ def parse(payload: bytes, content_type: str | None) -> Manifest:
         annotations=document.annotations,
         blobs=tuple(dict.fromkeys(d.digest for d in named if not _is_elsewhere(d))),
         children=children,
+        named_size=sum({d.digest: d.size for d in named}.values()),
         elsewhere=sum(map(_is_elsewhere, named)),
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from entrepot.database import Database, Transaction
 from entrepot.errors import Conflict, InvalidInput, NotFound
 from entrepot.journal import store as journal
-from entrepot.journal.model import Origin
+from entrepot.journal.model import SYSTEM, Origin
 from entrepot.kit import clock
-from entrepot.oci.name import is_project_name
+from entrepot.oci.name import DEFAULT_PROJECT, is_project_name
 from entrepot.projects import store
-from entrepot.projects.model import Project, ProjectCreated, ProjectVisibilityChanged
+from entrepot.projects.model import Project, ProjectCreated, ProjectUpdated
 
 
 async def ensure(tx: Transaction, origin: Origin, name: str) -> Project:
@@ -21,6 +21,12 @@ async def ensure(tx: Transaction, origin: Origin, name: str) -> Project:
         found = await store.find(tx, name)
     assert found is not None  # noqa: S101 - inserted above in the same transaction
     return found
+
+
+async def ensure_library(database: Database) -> None:
+    """Make the project of names without one, private as every other, unless it is there."""
+    if await store.find(database, DEFAULT_PROJECT) is None:
+        await database.write(lambda tx: ensure(tx, SYSTEM, DEFAULT_PROJECT))
 
 
 async def create(database: Database, origin: Origin, name: str, *, is_public: bool) -> None:
@@ -56,7 +62,7 @@ async def set_public(database: Database, origin: Origin, name: str, *, is_public
     async def work(tx: Transaction) -> bool:
         changed = await store.set_public(tx, name, is_public=is_public)
         if changed:
-            await journal.append(tx, origin, ProjectVisibilityChanged(project=name, is_public=is_public))
+            await journal.append(tx, origin, ProjectUpdated(project=name, changes={"public": str(is_public).lower()}))
         return changed
 
     if not await database.write(work):

@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Index,
-    Integer,
-    SmallInteger,
-    Table,
-    bindparam,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import bindparam, select, update
 
-from entrepot.database import Database, Transaction, metadata, query, upsert
-from entrepot.database.tables import ByteOrderedText
+from entrepot.database import Database, Transaction, query, upsert
+from entrepot.kit import clock
 from entrepot.projects.model import Project
-
-projects = Table(
-    "projects",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("name", ByteOrderedText, nullable=False, unique=True),
-    Column("is_public", SmallInteger, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    # The catalog is ordered by full repository names: "a-b/x" comes before "a/x", since "-" sorts before "/".
-    Index("ix_projects_catalog", text("(name || '/')")),
-)
+from entrepot.projects.tables import project_aliases, projects
 
 _COLUMNS = (projects.c.id, projects.c.name, projects.c.is_public)
 
@@ -49,7 +28,33 @@ _SET_PUBLIC = query(
 async def find(reader: Database | Transaction, name: str) -> Project | None:
     """The project called ``name``."""
     row = await reader.one(_FIND, name=name)
+    if row is None:
+        row = await reader.one(_FIND_FORMER, name=name, now=clock.now_us())
     return Project(row[0], row[1], bool(row[2])) if row else None
+
+
+_FIND_FORMER = query(
+    select(*_COLUMNS)
+    .select_from(project_aliases.join(projects, projects.c.id == project_aliases.c.project_id))
+    .where(project_aliases.c.name == bindparam("name"), project_aliases.c.expires_at > bindparam("now"))
+)
+_FIND_BY_ID = query(select(*_COLUMNS).where(projects.c.id == bindparam("id")))
+_LARGEST_ID = 2**53
+
+
+async def find_by_id(reader: Database | Transaction, project_id: int) -> Project | None:
+    """The project with this id."""
+    if project_id > _LARGEST_ID:
+        return None
+    row = await reader.one(_FIND_BY_ID, id=project_id)
+    return Project(row[0], row[1], bool(row[2])) if row else None
+
+
+async def find_by_reference(reader: Database | Transaction, reference: str, *, by_name: bool) -> Project | None:
+    """The project that a path names: digits are an id, unless ``by_name``; else a name, present or former."""
+    if not by_name and reference.isascii() and reference.isdigit():
+        return await find_by_id(reader, int(reference[:20]))
+    return await find(reader, reference)
 
 
 async def list_all(database: Database) -> list[Project]:
@@ -59,7 +64,18 @@ async def list_all(database: Database) -> list[Project]:
 
 async def add(tx: Transaction, name: str, created_at: int, *, is_public: bool) -> bool:
     """Create a project; ``False`` if there is one of that name."""
-    return await tx.run(_ADD, name=name, is_public=int(is_public), created_at=created_at) > 0
+    added = await tx.run(
+        _ADD,
+        name=name,
+        is_public=int(is_public),
+        created_at=created_at,
+        updated_at=created_at,
+        owner_id=None,
+        owner_name="",
+        metadata=b"{}",
+        quota=-1,
+    )
+    return added > 0
 
 
 async def set_public(tx: Transaction, name: str, *, is_public: bool) -> bool:

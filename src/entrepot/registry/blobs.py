@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from entrepot.access.model import DELETE, PULL, PUSH
+import uuid
+
+from entrepot.access.model import DELETE_ARTIFACT, PULL, PUSH
 from entrepot.auth.model import Caller
 from entrepot.database import Database, Transaction
 from entrepot.database.cache import VersionedCache
@@ -10,18 +12,21 @@ from entrepot.errors import NotAllowed
 from entrepot.journal import store as journal
 from entrepot.oci import digest as digests
 from entrepot.oci.name import RepositoryName
+from entrepot.projects import ledger
+from entrepot.projects.quota import Quotas
 from entrepot.registry import repositories, store
 from entrepot.registry.errors import BlobUnknown
 from entrepot.registry.model import BlobDeleted, BlobPushed, StoredBlob
-from entrepot.registry.repositories import Repositories, origin_of
+from entrepot.registry.repositories import Repositories
 from entrepot.storage.verified import Content, VerifiedStore
 
 
 class Blobs:
     """The verbs on blobs that are there already; ``uploads.py`` brings new ones."""
 
-    def __init__(self, database: Database, content: VerifiedStore, places: Repositories) -> None:
+    def __init__(self, database: Database, content: VerifiedStore, places: Repositories, quotas: Quotas) -> None:
         self._database = database
+        self._quotas = quotas
         self._content = content
         self._repositories = places
         self._cache: VersionedCache[StoredBlob] = VersionedCache(database, 50_000)
@@ -50,7 +55,7 @@ class Blobs:
         return content
 
     async def _find(self, caller: Caller, name: RepositoryName, digest: str) -> StoredBlob:
-        repository_id = await self._repositories.enter_existing(caller, PULL, name)
+        repository_id = (await self._repositories.enter_existing(caller, PULL, name)).repository_id
         key = (repository_id, digest)
         blob, version = self._cache.lookup(key)
         if blob is None:
@@ -71,7 +76,8 @@ class Blobs:
         await self._repositories.enter(caller, PUSH, name)
         digests.parse(digest)
         if source is None:
-            source = await store.find_holder(self._database, digest, public_only=not caller.principal.is_admin)
+            is_admin = caller.principal.is_admin and caller.principal.scope is None
+            source = await store.find_holder(self._database, digest, public_only=not is_admin)
         source_id = await self._repositories.may_pull(caller, source) if source else None
         if source is None or source_id is None:
             return None
@@ -79,17 +85,25 @@ class Blobs:
         if blob is None or not await self._content.holds(blob.location, blob.size):
             return None
         mounted_from = source.full
+        reservation_id, deadline = str(uuid.uuid4()), await self._quotas.deadline()
 
         async def work(tx: Transaction) -> bool:
             if not await store.has_blob(tx, source_id, digest):
                 return False
-            origin = origin_of(caller)
-            await store.link_blob(tx, await repositories.ensure(tx, origin, name), digest)
-            event = BlobPushed(repository=name.full, digest=digest, size=blob.size, mounted_from=mounted_from)
-            await journal.append(tx, origin, event)
+            place = await repositories.ensure(tx, caller.origin, name)
+            await store.link_blob(tx, place.repository_id, digest)
+            await ledger.settle(tx, place.project_id, reservation_id, digest, blob.size, deadline)
+            event = BlobPushed(
+                repository=name.full,
+                digest=digest,
+                size=blob.size,
+                mounted_from=mounted_from,
+                project_id=place.project_id,
+            )
+            await journal.append(tx, caller.origin, event)
             return True
 
-        return blob if await self._database.write(work) else None
+        return blob if await self._quotas.write(caller.origin, work) else None
 
     async def delete(self, caller: Caller, name: RepositoryName, digest: str) -> None:
         """Take a blob out of a repository.
@@ -98,7 +112,8 @@ class Blobs:
             BlobUnknown: it is not there.
             NotAllowed: a manifest of the repository names it.
         """
-        repository_id = await self._repositories.enter_existing(caller, DELETE, name)
+        place = await self._repositories.enter_existing(caller, DELETE_ARTIFACT, name, tags=("",))
+        repository_id = place.repository_id
         digests.parse(digest)
 
         async def work(tx: Transaction) -> None:
@@ -111,6 +126,9 @@ class Blobs:
                     detail={"manifest": naming},
                 )
             await store.unlink_blob(tx, repository_id, digest)
-            await journal.append(tx, origin_of(caller), BlobDeleted(repository=name.full, digest=digest))
+            if not await store.count_holders(tx, place.project_id, digest):
+                await ledger.release_content(tx, place.project_id, digest)
+            event = BlobDeleted(repository=name.full, digest=digest, project_id=place.project_id)
+            await journal.append(tx, caller.origin, event)
 
         await self._database.write(work)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from entrepot.access.model import PULL
+from entrepot.access.permissions import Permission
 from entrepot.access.service import Guardian
 from entrepot.auth.model import Caller
 from entrepot.database import Database, Transaction
 from entrepot.database.cache import VersionedCache
+from entrepot.journal import store as journal
 from entrepot.journal.model import Origin
 from entrepot.oci.name import RepositoryName
+from entrepot.projects import ledger
 from entrepot.projects import service as projects
 from entrepot.registry import store
 from entrepot.registry.errors import RepositoryUnknown
-from entrepot.registry.model import Place
+from entrepot.registry.model import HeldPlace, Place, RepositoryDeleted, RepositoryUpdated
+
+UPDATE: Permission = ("repository", "update")
+DELETE_REPOSITORY: Permission = ("repository", "delete")
 
 
 class Repositories:
@@ -28,37 +36,49 @@ class Repositories:
         place, version = self._places.lookup(name)
         if place is None:
             place = await store.find_place(self._database, name)
-            self._places.fill(name, place, version)
+            if place.project is None or place.project.name == name.project:
+                # What a former name leads to may end with time, without a commit.
+                self._places.fill(name, place, version)
         return place
 
     async def enter(
-        self, caller: Caller, action: str, name: RepositoryName, *, expired_token_will_do: bool = False
+        self,
+        caller: Caller,
+        permission: Permission,
+        name: RepositoryName,
+        *,
+        tags: Iterable[str | None] = (None,),
+        expired_token_will_do: bool = False,
     ) -> Place:
-        """The place behind ``name``, if the caller may do ``action`` there.
+        """The place behind ``name``, if the caller holds ``permission`` there, on each of ``tags``.
 
         Raises:
             TokenNeeded: other credentials could help.
             Denied: nothing could.
         """
         place = await self.find(name)
-        self._guardian.require(caller, action, name, place.project, expired_token_will_do=expired_token_will_do)
+        await self._guardian.require(
+            caller, permission, name, place.project, tags=tags, expired_token_will_do=expired_token_will_do
+        )
         return place
 
-    async def enter_existing(self, caller: Caller, action: str, name: RepositoryName) -> int:
-        """The id of an existing repository in which the caller may do ``action``.
+    async def enter_existing(
+        self, caller: Caller, permission: Permission, name: RepositoryName, *, tags: Iterable[str | None] = (None,)
+    ) -> HeldPlace:
+        """An existing repository in which the caller holds ``permission``.
 
         Raises:
             RepositoryUnknown: there is none (and the caller may know that).
         """
-        place = await self.enter(caller, action, name)
-        if place.repository_id is None:
+        place = await self.enter(caller, permission, name, tags=tags)
+        if place.repository_id is None or place.project is None:
             raise RepositoryUnknown(name.full)
-        return place.repository_id
+        return HeldPlace(place.repository_id, place.project.id)
 
     async def may_pull(self, caller: Caller, name: RepositoryName) -> int | None:
         """The id of an existing repository that the caller may pull from, or ``None``."""
         place = await self.find(name)
-        if place.repository_id is None or not self._guardian.may(caller, PULL, name, place.project):
+        if place.repository_id is None or not await self._guardian.may(caller, PULL, name, place.project):
             return None
         return place.repository_id
 
@@ -69,18 +89,50 @@ class Repositories:
             TokenNeeded: the caller may not list.
         """
         self._guardian.require_listing(caller)
-        return await store.list_repositories(self._database, last, count, public_only=not caller.principal.is_admin)
+        places = await self._guardian.places(caller, PULL)
+        return await store.list_repositories(
+            self._database, last, count, None if places.everywhere else places.projects
+        )
+
+    async def describe(self, caller: Caller, name: RepositoryName, description: str) -> None:
+        """Give a repository a description.
+
+        Raises:
+            RepositoryUnknown: there is none.
+        """
+        place = await self.enter_existing(caller, UPDATE, name)
+
+        async def work(tx: Transaction) -> None:
+            await store.set_description(tx, place.repository_id, description)
+            event = RepositoryUpdated(repository=name.full, description=description, project_id=place.project_id)
+            await journal.append(tx, caller.origin, event)
+
+        await self._database.write(work)
+
+    async def delete(self, caller: Caller, name: RepositoryName) -> None:
+        """Delete a repository with all that it holds.
+
+        Raises:
+            RepositoryUnknown: there is none.
+        """
+        place = await self.enter_existing(caller, DELETE_REPOSITORY, name)
+
+        async def work(tx: Transaction) -> None:
+            freed = await store.uncount_repository(tx, place.project_id, place.repository_id)
+            for session_id in await store.list_uploads_of(tx, place.repository_id):
+                await ledger.release(tx, session_id)
+            if not await store.delete_repository(tx, place.repository_id):
+                raise RepositoryUnknown(name.full)
+            await ledger.uncharge(tx, place.project_id, freed)
+            await journal.append(
+                tx, caller.origin, RepositoryDeleted(repository=name.full, project_id=place.project_id)
+            )
+
+        await self._database.write(work)
 
 
-async def ensure(tx: Transaction, origin: Origin, name: RepositoryName) -> int:
-    """The id of a repository, made together with its project if there is none (the caller has been let in)."""
+async def ensure(tx: Transaction, origin: Origin, name: RepositoryName) -> HeldPlace:
+    """A repository, made together with its project if there is none (the caller has been let in)."""
     place = await store.find_place(tx, name)
-    if place.repository_id is not None:
-        return place.repository_id
     project = place.project or await projects.ensure(tx, origin, name.project)
-    return await store.ensure_repository(tx, project.id, name.path)
-
-
-def origin_of(caller: Caller) -> Origin:
-    """How the journal names a caller."""
-    return Origin(caller.principal.name, caller.client_address, caller.user_agent, caller.request_id)
+    return HeldPlace(place.repository_id or await store.ensure_repository(tx, project.id, name.path), project.id)

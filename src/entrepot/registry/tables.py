@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 
 from entrepot.database import metadata
 from entrepot.database.tables import ByteOrderedText, Digest
-from entrepot.projects.store import projects
+from entrepot.projects.tables import labels, projects
 
 _BigId = BigInteger().with_variant(Integer, "sqlite")
 
@@ -31,7 +32,11 @@ repositories = Table(
     Column("project_id", ForeignKey(projects.c.id, ondelete="CASCADE"), nullable=False),
     Column("path", ByteOrderedText, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False, server_default="0"),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("pull_count", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("project_id", "path"),
+    sqlite_autoincrement=True,
 )
 
 blobs = Table(
@@ -65,8 +70,17 @@ manifests = Table(
     Column("subject", Digest),
     Column("referrer", LargeBinary),  # the descriptor that the referrers list of the subject shows, as JSON
     Column("created_at", BigInteger, nullable=False),
+    # What lists show, worked out when it is pushed, so that a page costs what a page costs.
+    Column("kind", Text, nullable=False, server_default="UNKNOWN"),
+    Column("total_size", BigInteger, nullable=False, server_default="0"),  # with all that it names, in bytes
+    Column("accessory_of", Digest),  # the subject, or what cosign's tag names
+    Column("accessory_kind", Text),
+    Column("is_listed", SmallInteger, nullable=False, server_default="1"),  # no accessory, no untagged child
+    Column("pulled_at", BigInteger),
     UniqueConstraint("repository_id", "digest"),
     Index("ix_manifests_subject", "repository_id", "subject", "id"),
+    Index("ix_manifests_listed", "repository_id", "is_listed", "created_at", "id"),
+    Index("ix_manifests_accessory_of", "repository_id", "accessory_of"),
 )
 
 # Apart from the rows that lists read, so that a list does not read payloads.
@@ -105,6 +119,14 @@ tags = Table(
     Index("ix_tags_manifest_id", "manifest_id"),
 )
 
+artifact_labels = Table(
+    "artifact_labels",
+    metadata,
+    Column("manifest_id", ForeignKey(manifests.c.id, ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("label_id", ForeignKey(labels.c.id, ondelete="CASCADE"), primary_key=True),
+    Index("ix_artifact_labels_label_id", "label_id"),
+)
+
 uploads = Table(
     "uploads",
     metadata,
@@ -114,4 +136,5 @@ uploads = Table(
     Column("algorithm", Text, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Index("ix_uploads_started_at", "started_at"),
+    Index("ix_uploads_repository_id", "repository_id"),
 )

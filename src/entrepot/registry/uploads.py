@@ -22,10 +22,13 @@ from entrepot.kit import clock
 from entrepot.kit.expiring import ExpiringMap
 from entrepot.oci import digest as digests
 from entrepot.oci.name import RepositoryName
+from entrepot.projects import ledger
+from entrepot.projects.ledger import QuotaExceededError
+from entrepot.projects.quota import Quotas, Room
 from entrepot.registry import repositories, store
 from entrepot.registry.errors import UploadUnknown
 from entrepot.registry.model import BlobPushed, StoredBlob, UploadSession
-from entrepot.registry.repositories import Repositories, origin_of
+from entrepot.registry.repositories import Repositories
 from entrepot.storage.blobstore import StagingWriter
 from entrepot.storage.ingest import Ingest, Tally, tally_staged
 from entrepot.storage.verified import VerifiedStore
@@ -58,15 +61,23 @@ class UploadOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     expiry: float = 24 * 3600.0
     """Seconds after which an upload that nobody touches is dropped."""
+    sparse: bool = False
+    """Whether manifests may name content that comes later."""
 
 
 class Uploads:
     """The verbs on upload sessions."""
 
     def __init__(
-        self, database: Database, content: VerifiedStore, places: Repositories, options: UploadOptions
+        self,
+        database: Database,
+        content: VerifiedStore,
+        places: Repositories,
+        quotas: Quotas,
+        options: UploadOptions,
     ) -> None:
         self._database = database
+        self._quotas = quotas
         self._content = content
         self._store = content.inner
         self._repositories = places
@@ -85,7 +96,9 @@ class Uploads:
         session_id = str(uuid.uuid4())
 
         async def work(tx: Transaction) -> None:
-            repository_id = place.repository_id or await repositories.ensure(tx, origin_of(caller), name)
+            repository_id = place.repository_id
+            if repository_id is None or not await store.has_repository(tx, repository_id):
+                repository_id = (await repositories.ensure(tx, caller.origin, name)).repository_id
             await store.add_upload(tx, UploadSession(session_id, repository_id, caller.principal.name, algorithm))
 
         # After a power cut the client begins again; the fsync would cost a third of a small push (bench: 4 KiB blobs).
@@ -103,19 +116,33 @@ class Uploads:
         return staged.size if staged else 0
 
     async def append(
-        self, caller: Caller, name: RepositoryName, session_id: str, body: Body, chunk: Chunk | None
+        self,
+        caller: Caller,
+        name: RepositoryName,
+        session_id: str,
+        body: Body,
+        chunk: Chunk | None,
+        length: int | None = None,
     ) -> int:
-        """Take more bytes; how many there are now. What arrives before a connection breaks is kept.
+        """Take more bytes (``length``, if that is known); how many there are now.
+
+        What arrives before a connection breaks is kept.
 
         Raises:
+            QuotaExceededError: the project has no room for them; the upload is dropped.
             UploadUnknown: there is no such session in this repository.
             RangeNotSatisfiable: the chunk does not continue the upload; nothing has changed.
         """
-        session = await self._find(caller, name, session_id)
+        session, project_id = await self._find(caller, name, session_id)
         writer = await self._write_to(session)
         try:
             _check_order(chunk, writer.offset)
-            return (await self._take(session, writer, body)).offset
+            room = await self._quotas.room_for(caller.origin, project_id, session_id)
+            return (await self._take(session, writer, body, room, length)).offset
+        except QuotaExceededError:
+            # A push that cannot end must not hold room for itself.
+            await self._drop(session_id)
+            raise
         finally:
             await writer.close()
 
@@ -127,10 +154,11 @@ class Uploads:
         digest: str,
         body: Body,
         chunk: Chunk | None,
+        length: int | None = None,
     ) -> StoredBlob:
-        """Take the last bytes and make the upload the blob ``digest``.
+        """Take the last bytes (``length``, if that is known) and make the upload the blob ``digest``.
 
-        1. the session, and the rest of the bytes
+        1. the session, room in the project, and the rest of the bytes
         2. the digest must agree
         3. the bytes become content, durable
         4. in one transaction: blob, link to the repository, session gone, journal
@@ -139,19 +167,39 @@ class Uploads:
             UploadUnknown: there is no such session in this repository.
             RangeNotSatisfiable: the last chunk does not continue the upload; nothing has changed.
             InvalidInput: ``DIGEST_INVALID``; the upload is dropped.
+            QuotaExceededError: the project has no room for it; the upload is dropped.
         """
+        try:
+            return await self._finish(caller, name, session_id, digest, body, chunk, length)
+        except QuotaExceededError:
+            await self._drop(session_id)
+            raise
+
+    async def _finish(
+        self,
+        caller: Caller,
+        name: RepositoryName,
+        session_id: str,
+        digest: str,
+        body: Body,
+        chunk: Chunk | None,
+        length: int | None,
+    ) -> StoredBlob:
         # 1
-        session = await self._find(caller, name, session_id)
+        session, project_id = await self._find(caller, name, session_id)
         digests.parse(digest)
+        room = await self._quotas.room_for(caller.origin, project_id, session_id)
         if (chunk is None or chunk.first == 0) and await self._store.staged(session_id) is None:
+            if room is not None:
+                await self._quotas.check(caller.origin, project_id, length or 0)
             head, is_whole = await _take_small(body)
             if is_whole:
-                return await self._finish_small(caller, name, session, digest, head)
+                return await self._finish_small(caller, name, session, project_id, digest, head)
             body = _chain(head, body)
         writer = await self._write_to(session)
         try:
             _check_order(chunk, writer.offset)
-            tally = await self._take(session, writer, body)
+            tally = await self._take(session, writer, body, room, length)
             # 2
             if tally.algorithm != digests.algorithm_of(digest):
                 tally = await tally_staged(self._store, session_id, digests.algorithm_of(digest), tally.offset)
@@ -166,10 +214,16 @@ class Uploads:
         finally:
             await writer.close()
         # 4
-        return await self._record(caller, name, session, StoredBlob(digest, tally.offset, location))
+        return await self._record(caller, name, session, project_id, StoredBlob(digest, tally.offset, location))
 
     async def _finish_small(
-        self, caller: Caller, name: RepositoryName, session: UploadSession, digest: str, content: bytes
+        self,
+        caller: Caller,
+        name: RepositoryName,
+        session: UploadSession,
+        project_id: int,
+        digest: str,
+        content: bytes,
     ) -> StoredBlob:
         """Steps 2 to 4 of ``finish`` for a blob that came in one small piece."""
         algorithm = digests.algorithm_of(digest)
@@ -184,7 +238,7 @@ class Uploads:
                 raise UploadUnknown(session.id)
             raise _digest_differs(digest, actual)
         location = await self._store.put(digest, content)
-        return await self._record(caller, name, session, StoredBlob(digest, len(content), location))
+        return await self._record(caller, name, session, project_id, StoredBlob(digest, len(content), location))
 
     async def _ends(self, session: UploadSession) -> bool:
         """Whether another request is just finishing this upload: nothing came, and nothing is staged any more."""
@@ -195,12 +249,14 @@ class Uploads:
             await asyncio.sleep(_LOCK_STEP)
         return True
 
-    async def push(self, caller: Caller, name: RepositoryName, digest: str, body: Body) -> StoredBlob:
+    async def push(
+        self, caller: Caller, name: RepositoryName, digest: str, body: Body, length: int | None = None
+    ) -> StoredBlob:
         """Push a blob with a single request (distribution-spec end-4b)."""
         digests.parse(digest)
         session_id = await self.start(caller, name, digests.algorithm_of(digest))
         try:
-            return await self.finish(caller, name, session_id, digest, body, None)
+            return await self.finish(caller, name, session_id, digest, body, None, length)
         except BaseException:
             # Nobody knows this session's id, so nobody could go on with it.
             await self._drop(session_id)
@@ -237,8 +293,8 @@ class Uploads:
         """How many upload sessions are open."""
         return await store.count_uploads(self._database)
 
-    async def _find(self, caller: Caller, name: RepositoryName, session_id: str) -> UploadSession:
-        """The session, if the caller may go on with it.
+    async def _find(self, caller: Caller, name: RepositoryName, session_id: str) -> tuple[UploadSession, int]:
+        """The session and its project's id, if the caller may go on with it.
 
         Whoever began it goes on even with a token that has expired since (not with rights that were withdrawn): a
         client cannot fetch a new one in the middle of a body.
@@ -246,9 +302,9 @@ class Uploads:
         session = await store.find_upload(self._database, session_id)
         begun_by_caller = session is not None and session.principal == caller.principal.name
         place = await self._repositories.enter(caller, PUSH, name, expired_token_will_do=begun_by_caller)
-        if session is None or session.repository_id != place.repository_id:
+        if session is None or place.project is None or session.repository_id != place.repository_id:
             raise UploadUnknown(session_id)
-        return session
+        return session, place.project.id
 
     async def _write_to(self, session: UploadSession) -> StagingWriter:
         """Open the staging entry; a request that has just lost its connection gets a moment to let go of it."""
@@ -261,15 +317,23 @@ class Uploads:
                     raise
                 await asyncio.sleep(_LOCK_STEP)
 
-    async def _take(self, session: UploadSession, writer: StagingWriter, body: Body) -> Tally:
+    async def _take(
+        self, session: UploadSession, writer: StagingWriter, body: Body, room: Room | None, length: int | None
+    ) -> Tally:
         """Write and hash what comes; the hash goes on from where this process knows it, else over the staged bytes."""
         tally = self._tallies.get(session.id)
         self._tallies.discard(session.id)
         if tally is None or tally.offset != writer.offset:
             tally = await tally_staged(self._store, session.id, session.algorithm, writer.offset)
+        size = writer.offset
+        if room is not None:
+            await room.cover(size + (length or 0), exactly=True)
         ingest = Ingest(writer, tally)
         try:
             async for part in body:
+                if room is not None:
+                    size += len(part)
+                    await room.cover(size)
                 await ingest.feed(part)
         finally:
             # Also when the connection broke: what has arrived is kept, and the client may go on from there.
@@ -278,27 +342,39 @@ class Uploads:
         return tally
 
     async def _record(
-        self, caller: Caller, name: RepositoryName, session: UploadSession, blob: StoredBlob
+        self, caller: Caller, name: RepositoryName, session: UploadSession, project_id: int, blob: StoredBlob
     ) -> StoredBlob:
         self._tallies.discard(session.id)
         await self._content.vouch(blob.location)
+        deadline = await self._quotas.deadline()
 
         async def work(tx: Transaction) -> None:
             if not await store.delete_upload(tx, session.id):
                 raise UploadUnknown(session.id)
             await store.add_blob(tx, blob)
             await store.link_blob(tx, session.repository_id, blob.digest)
-            event = BlobPushed(repository=name.full, digest=blob.digest, size=blob.size)
-            await journal.append(tx, origin_of(caller), event)
+            late = await store.count_late(tx, project_id, blob.digest, blob.size) if self._options.sparse else 0
+            if late:
+                await ledger.release(tx, session.id)
+                await ledger.charge_manifest(tx, caller.origin, project_id, late, 0)
+            else:
+                await ledger.settle(tx, project_id, session.id, blob.digest, blob.size, deadline)
+            event = BlobPushed(repository=name.full, digest=blob.digest, size=blob.size, project_id=project_id)
+            await journal.append(tx, caller.origin, event)
 
-        await self._database.write(work)
+        await self._quotas.write(caller.origin, work)
         return blob
 
     async def _drop(self, session_id: str) -> None:
         # Bytes first: on a full disk they make the room that the row's end needs.
         self._tallies.discard(session_id)
         await self._store.discard(session_id)
-        await self._database.write(lambda tx: store.delete_upload(tx, session_id))
+
+        async def work(tx: Transaction) -> None:
+            await store.delete_upload(tx, session_id)
+            await ledger.release(tx, session_id)
+
+        await self._database.write(work)
 
 
 def _check_order(chunk: Chunk | None, offset: int) -> None:

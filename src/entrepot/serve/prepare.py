@@ -1,4 +1,4 @@
-"""What must be true before the first worker starts: folder, schema, key, ``admin``."""
+"""What must be true before the first worker starts: folder, schema, key, ``admin``, ``library``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from pathlib import Path
 
 from entrepot.access.tokens import load_key
 from entrepot.app import database_path, key_path
+from entrepot.auth.logins import Logins
 from entrepot.auth.service import Users
 from entrepot.config import Config
 from entrepot.database import Database
 from entrepot.database.migrate import upgrade
 from entrepot.errors import ConfigError, EntrepotError
+from entrepot.projects.service import ensure_library
+from entrepot.settings.service import Settings
 
 
 async def prepare(config: Config) -> str | None:
@@ -26,7 +29,10 @@ async def prepare(config: Config) -> str | None:
     database = Database(database_path(config))
     database.open()
     try:
-        return await Users(database).ensure_admin(config.first_password())
+        users = Users(database, Logins(database), Settings(database, config.settings))
+        password = await users.ensure_admin(config.first_password())
+        await ensure_library(database)
+        return password
     except EntrepotError as error:
         raise ConfigError(error.message) from error
     finally:

@@ -67,19 +67,24 @@ class _Worker:
         if config.metrics.listen:
             servers.append(_server(config, config.metrics.listen, app.edge(app.metrics_web())))
         serving = [asyncio.ensure_future(server.serve()) for server in servers]
-        tasks = [asyncio.ensure_future(_repeat(task)) for task in app.tasks()] if self._index == 0 else []
+        own = [task for task in app.tasks() if task.everywhere or self._index == 0]
+        tasks = [asyncio.ensure_future(_repeat(task)) for task in own]
         await _until_listening(config.listen, serving[0])
         close_stalled(config.limits.idle_timeout)
         with contextlib.suppress(BrokenPipeError):  # another worker was first
             os.write(ready_fd, b"r")
         os.close(ready_fd)
+        loading = asyncio.ensure_future(app.load_rest())
         stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
         if not self._stop.is_set():
             raise SystemExit("the HTTP server ended by itself")
         await self._drain(app, edge, servers, serving)
-        for task in tasks:
+        for task in (*tasks, loading):
             task.cancel()
+        for periodic in own:
+            if periodic.everywhere:
+                await _try(periodic)
         await app.database.close()
         if access_log:
             access_log.close()
@@ -128,11 +133,15 @@ async def _wait(condition: Callable[[], bool], seconds: float) -> None:
 async def _repeat(task: Periodic) -> None:
     while True:
         await asyncio.sleep(task.seconds)
-        try:
-            await task.work()
-        except Exception:
-            # It is tried again at its next turn.
-            log.exception("periodic task failed", task=task.name)
+        await _try(task)
+
+
+async def _try(task: Periodic) -> None:
+    try:
+        await task.work()
+    except Exception:
+        # It is tried again at its next turn.
+        log.exception("periodic task failed", task=task.name)
 
 
 async def _until_listening(listen: str, serving: asyncio.Future[Any]) -> None:

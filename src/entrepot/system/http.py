@@ -1,4 +1,4 @@
-"""``/livez``, ``/readyz``, ``/metrics``."""
+"""``/livez``, ``/readyz``, ``/metrics``, ``/api/version``."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ class SystemRoutes:
         _require_get(exchange)
         health = await self._health.check()
         await exchange.respond(200 if health.is_ready else 503, [JSON, _NO_STORE], msgspec.json.encode(health))
+
+    async def api_version(self, exchange: Exchange) -> None:
+        """The version of Harbor's API that is spoken: what its clients and its replication ask first, unknown."""
+        exchange.operation = "api_version"
+        _require_get(exchange)
+        await exchange.respond(200, [JSON, _NO_STORE], b'{"version":"v2.0"}')
 
     async def metrics(self, exchange: Exchange) -> None:
         """The Prometheus exposition of all workers."""

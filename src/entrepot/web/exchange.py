@@ -44,6 +44,7 @@ class Exchange:
         "_send",
         "_unread",
         "aborted",
+        "answer_headers",
         "bytes_in",
         "bytes_out",
         "client_address",
@@ -89,6 +90,8 @@ class Exchange:
         self.bytes_in = 0
         self.bytes_out = 0
         self.aborted = False
+        self.answer_headers: Headers = []
+        """More headers for the answer: cookies, and what protects a session."""
         self._unread = True
         given = self.header(b"x-request-id")
         self.request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else f"{process}-{next(_ids):x}"
@@ -112,6 +115,14 @@ class Exchange:
     def text(self, name: bytes) -> str:
         """One header as text, empty if it is not there."""
         return self.headers.get(name, b"").decode("latin-1")
+
+    def cookie(self, name: str) -> str:
+        """One cookie's value, empty if it was not sent (RFC 6265, 5.4)."""
+        for pair in self.text(b"cookie").replace(",", ";").split(";"):
+            key, _, value = pair.strip().partition("=")
+            if key == name:
+                return value
+        return ""
 
     def parameters(self) -> dict[str, list[str]]:
         """The query's parameters."""

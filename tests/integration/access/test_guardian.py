@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 from entrepot.access.errors import TokenNeeded
-from entrepot.access.model import DELETE, PULL, PUSH, Access, parse_scopes
-from entrepot.access.service import IssuedToken
+from entrepot.access.identity import Identity
+from entrepot.access.issue import IssuedToken
+from entrepot.access.model import DELETE_ARTIFACT as DELETE
+from entrepot.access.model import PULL, PUSH, Access, parse_scopes
+from entrepot.access.permissions import Permission
 from entrepot.access.tokens import load_key
 from entrepot.auth.model import Caller, User
 from entrepot.errors import ConfigError, Denied, NotAuthenticated
+from entrepot.journal.model import SYSTEM
 from entrepot.oci import digest as digests
 from tests.integration.auth.accounts import disable
 from tests.integration.rig import PASSWORD, Bench, Rig, body, name_of
@@ -35,7 +39,11 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 async def issue(rig: Rig, user: User | None, *scopes: str, offline: bool = False) -> IssuedToken:
-    return await rig.guardian.issue(user, parse_scopes(list(scopes)), offline=offline)
+    return await rig.tokens.issue(identity_of(user), parse_scopes(list(scopes)), SYSTEM, offline=offline)
+
+
+def identity_of(user: User | None) -> Identity | None:
+    return Identity(user.principal, user.credential_version) if user else None
 
 
 async def bearer(rig: Rig, user: User | None, *scopes: str) -> Caller:
@@ -44,10 +52,10 @@ async def bearer(rig: Rig, user: User | None, *scopes: str) -> Caller:
 
 def expired_token(rig: Rig, user: User | None, *names: str) -> str:
     access = [Access("repository", name, ("pull", "push")) for name in names]
-    return "Bearer " + rig.issuer.issue_access(user, access, int(time.time()) - 10_000)
+    return "Bearer " + rig.issuer.issue_access(identity_of(user), access, int(time.time()) - 10_000, 300)
 
 
-async def needs_token(rig: Rig, caller: Caller, action: str, name: str) -> TokenNeeded:
+async def needs_token(rig: Rig, caller: Caller, action: Permission, name: str) -> TokenNeeded:
     with pytest.raises(TokenNeeded) as refused:
         await rig.repositories.enter(caller, action, name_of(name))
     return refused.value
@@ -119,7 +127,7 @@ def test_a_token_that_was_changed_or_signed_otherwise_is_refused(run: Bench, tmp
                 await rig.guardian.identify(f"Bearer {forged}")
         other = type(rig.issuer)(load_key(tmp_path / "other" / "key.pem"), rig.issuer._options)
         with pytest.raises(NotAuthenticated):
-            await rig.guardian.identify("Bearer " + other.issue_access(await rig.user(), [], int(time.time())))
+            await rig.guardian.identify("Bearer " + other.issue_access(identity_of(await rig.user()), [], int(time.time()), 300))
 
     run(work)
 
@@ -131,11 +139,11 @@ def test_the_answer_of_the_token_service_has_all_that_clients_read(run: Bench) -
     async def work(rig: Rig) -> None:
         issued = await issue(rig, await rig.user(), "repository:a/b:pull,push", offline=True)
         assert issued.token == issued.access_token
-        assert issued.expires_in == 300
+        assert issued.expires_in == 1800
         assert abs(datetime.fromisoformat(issued.issued_at).timestamp() - time.time()) < 5
         assert issued.issued_at.endswith("Z")
         claims = claims_of(issued.token)
-        assert claims["exp"] - claims["iat"] == 300
+        assert claims["exp"] - claims["iat"] == 1800
         assert claims["nbf"] < claims["iat"]
         assert claims["sub"] == "admin"
         assert claims["access"] == [{"type": "repository", "name": "a/b", "actions": ["pull", "push", "delete"]}]
@@ -262,7 +270,6 @@ def test_a_setting_forbids_that_a_push_creates_a_project(run: Bench) -> None:
 
 
 def test_a_token_follows_what_the_project_is_now(run: Bench) -> None:
-    from entrepot.journal.model import SYSTEM  # noqa: PLC0415
     from entrepot.projects import service  # noqa: PLC0415
 
     async def work(one: Rig, two: Rig) -> None:
@@ -282,16 +289,16 @@ def test_a_token_follows_what_the_project_is_now(run: Bench) -> None:
 def test_a_refresh_token_stands_for_the_password_and_nowhere_else(run: Bench) -> None:
     async def work(rig: Rig) -> None:
         issued = await issue(rig, await rig.user(), offline=True)
-        assert (await rig.guardian.refresh(issued.refresh_token)).name == "admin"
+        assert (await rig.tokens.refresh(issued.refresh_token)).principal.name == "admin"
         with pytest.raises(NotAuthenticated):
             await rig.guardian.identify(f"Bearer {issued.refresh_token}")
         with pytest.raises(NotAuthenticated):
-            await rig.guardian.refresh(issued.token)
+            await rig.tokens.refresh(issued.token)
         with pytest.raises(NotAuthenticated):
-            await rig.guardian.refresh("nonsense")
-        old = rig.issuer.issue_refresh(await rig.user(), int(time.time()) - 40 * 86_400)
+            await rig.tokens.refresh("nonsense")
+        old = rig.issuer.issue_refresh(Identity((await rig.user()).principal, 1), int(time.time()) - 40 * 86_400)
         with pytest.raises(NotAuthenticated):
-            await rig.guardian.refresh(old)
+            await rig.tokens.refresh(old)
 
     run(work)
 
@@ -310,7 +317,7 @@ def test_tokens_end_with_the_password_or_the_account_they_came_from(run: Bench, 
             with pytest.raises(NotAuthenticated):
                 await rig.guardian.identify(f"Bearer {issued.token}")
             with pytest.raises(NotAuthenticated):
-                await rig.guardian.refresh(issued.refresh_token)
+                await rig.tokens.refresh(issued.refresh_token)
 
     run.both(work)
 

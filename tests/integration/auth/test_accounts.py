@@ -1,207 +1,237 @@
-"""Logging in: right, wrong, unknown, disabled, too often."""
+"""Accounts: made, changed, deleted; who always stays."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-
 import pytest
 
-from entrepot.auth import passwords
-from entrepot.errors import InvalidInput, NotAuthenticated, NotFound, TooManyRequests
+from entrepot.errors import Conflict, Denied, InvalidInput, NotAuthenticated, NotFound
+from entrepot.journal.model import SYSTEM
+from entrepot.kit.listing import Condition, Listing, SortKey
 from tests.integration.auth.accounts import disable
-from tests.integration.rig import PASSWORD, Bench, Rig
+from tests.integration.auth.desk import PASSWORD, Desk, Office, origin
+
+NEW = "Another-Password-2"
 
 
-async def refused(rig: Rig, name: str, password: str, address: str = "192.0.2.1") -> str:
-    with pytest.raises(NotAuthenticated) as error:
-        await rig.users.log_in(name, password, address)
-    return error.value.message
+async def cannot_log_in(desk: Desk, name: str, password: str) -> None:
+    with pytest.raises(NotAuthenticated):
+        await desk.users.log_in(name, password, origin())
 
 
-async def seconds_of_refusal(rig: Rig, name: str, password: str) -> float:
-    began = time.perf_counter()
-    await refused(rig, name, password)
-    return time.perf_counter() - began
+def test_an_account_is_made_once_and_the_journal_knows_by_whom(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        user_id = await desk.users.create(origin(), "jane", NEW, email="jane@example.org", real_name="Jane Doe")
+        user = await desk.users.log_in("jane", NEW, origin())
+        assert (user.id, user.email, user.real_name, user.is_admin, user.is_auditor) == (
+            user_id,
+            "jane@example.org",
+            "Jane Doe",
+            False,
+            False,
+        )
+        with pytest.raises(Conflict):
+            await desk.users.create(origin(), "jane", NEW)
+        created = (await desk.events("UserCreated"))[-1]
+        assert (created["principal"], created["operation"], created["resource"]) == ("admin", "create", "jane")
+        assert len(await desk.events("UserCreated")) == 2  # the first start made admin
 
-
-def test_name_and_password_that_belong_together_are_the_principal(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        principal = await rig.users.log_in("admin", PASSWORD, "192.0.2.1")
-        assert (principal.name, principal.is_admin, principal.is_anonymous) == ("admin", True, False)
-
-    run(work)
+    office(work)
 
 
 @pytest.mark.parametrize(
-    ("name", "password"),
-    [
-        ("admin", "wrong"),
-        ("admin", ""),
-        ("admin", PASSWORD + "x"),
-        ("admin", PASSWORD[:-1]),
-        ("admin", PASSWORD.upper()),
-        ("Admin", PASSWORD),
-        ("nobody", PASSWORD),
-        ("", PASSWORD),
-        ("a\x00b", PASSWORD),
-        ("admin", "\ud800"),
-        ("admin", "x" * 100_000),
-        ("x" * 100_000, "x"),
-    ],
+    "name", ["", "a b", "-a", "robot$x", "x" * 256, "a\0b", "anonymous", "System", "jane\ud800", "é"]
 )
-def test_anything_else_is_refused_with_one_and_the_same_sentence(run: Bench, name: str, password: str) -> None:
-    async def work(rig: Rig) -> None:
-        assert await refused(rig, name, password) == "The user name or the password is wrong."
+def test_what_cannot_name_an_account_is_refused(office: Office, name: str) -> None:
+    async def work(desk: Desk) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await desk.users.create(origin(), name, NEW)
+        assert refused.value.error_code == "BAD_REQUEST"
 
-    run(work)
-
-
-def test_an_unknown_user_costs_the_same_work_as_a_wrong_password(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        await refused(rig, "admin", "warm up")
-        known = min([await seconds_of_refusal(rig, "admin", f"wrong {n}") for n in range(4)])
-        unknown = min([await seconds_of_refusal(rig, f"nobody{n}", "wrong") for n in range(4)])
-        malformed = min([await seconds_of_refusal(rig, f"no name {n}", "wrong") for n in range(4)])
-        assert 0.4 < unknown / known < 2.5
-        assert 0.4 < malformed / known < 2.5
-
-    run(work)
+    office(work)
 
 
-def test_a_password_found_right_or_wrong_is_not_checked_again(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        await rig.users.log_in("admin", PASSWORD, "192.0.2.1")
-        await refused(rig, "admin", "wrong")
-        began = time.perf_counter()
-        for _ in range(50):
-            await rig.users.log_in("admin", PASSWORD, "192.0.2.1")
-            await refused(rig, "admin", "wrong")
-        assert time.perf_counter() - began < 1.0  # a hundred checks take two seconds and more
+def test_no_account_can_take_a_name_that_would_be_a_robots(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        await desk.settings.update(SYSTEM, {"robot_name_prefix": "bot-"})
+        with pytest.raises(InvalidInput, match="bot-"):
+            await desk.users.create(origin(), "bot-jane", NEW)
 
-    run(work)
+    office(work)
 
 
-def test_a_disabled_account_cannot_log_in_even_with_a_remembered_password(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        await rig.users.log_in("admin", PASSWORD, "192.0.2.1")
-        await disable(rig, "admin")
-        assert await refused(rig, "admin", PASSWORD) == await refused(rig, "nobody", "x")
-        await disable(rig, "admin", disabled=False)
-        await rig.users.log_in("admin", PASSWORD, "192.0.2.1")
-
-    run(work)
-
-
-def test_a_new_password_ends_the_old_one_at_once_in_every_process(run: Bench) -> None:
-    async def work(one: Rig, two: Rig) -> None:
-        for rig in (one, two):
-            await rig.users.log_in("admin", PASSWORD, "192.0.2.1")
-            await refused(rig, "admin", "a new password")
-        before = await one.user()
-        await two.users.set_password("admin", "a new password")
-        for rig in (one, two):
-            await refused(rig, "admin", PASSWORD)
-            await rig.users.log_in("admin", "a new password", "192.0.2.1")
-        assert (await one.user()).credential_version == before.credential_version + 1
-
-    run.both(work)
-
-
-def test_a_new_password_is_of_a_sensible_length_and_of_somebody(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        for password in ("", "short", "x" * 7, "x" * 1025):
+def test_the_rules_for_passwords_can_be_set(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        await desk.settings.update(SYSTEM, {"entrepot_password_min_length": 12, "entrepot_password_classes": 4})
+        for password in ("Short-1", "Eleven-char", "twelve-and-1-more"):
             with pytest.raises(InvalidInput):
-                await rig.users.set_password("admin", password)
+                await desk.users.create(origin(), "jane", password)
+            with pytest.raises(InvalidInput):
+                await desk.users.set_password(origin(), "admin", password)
+        await desk.settings.update(SYSTEM, {"entrepot_password_min_length": 8, "entrepot_password_classes": 0})
+        await desk.users.set_password(origin(), "admin", "xxxxxxxx")
+        with pytest.raises(InvalidInput, match="user's name"):
+            await desk.users.create(origin(), "jane-doe", "Jane-Doe")
+
+    office(work)
+
+
+def test_a_new_password_ends_the_old_one_at_once_in_every_process(office: Office) -> None:
+    async def work(one: Desk, two: Desk) -> None:
+        for desk in (one, two):
+            await desk.users.log_in("admin", PASSWORD, origin())
+            await cannot_log_in(desk, "admin", NEW)
+        before = await one.user()
+        await two.users.set_password(origin(), "admin", NEW)
+        for desk in (one, two):
+            await cannot_log_in(desk, "admin", PASSWORD)
+            await desk.users.log_in("admin", NEW, origin())
+        assert (await one.user()).credential_version == before.credential_version + 1
+        assert len(await one.events("PasswordChanged")) == 1
+
+    office.both(work)
+
+
+def test_the_present_password_must_be_right_where_it_is_asked_for(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        with pytest.raises(Denied):
+            await desk.users.set_password(origin(), 1, NEW, old="wrong")
+        with pytest.raises(Denied):
+            await desk.users.set_password(origin(), 1, NEW, old="")
+        with pytest.raises(InvalidInput, match="present one"):
+            await desk.users.set_password(origin(), 1, PASSWORD, old=PASSWORD)
+        await desk.users.set_password(origin(), 1, NEW, old=PASSWORD)
+        await desk.users.log_in("admin", NEW, origin())
         with pytest.raises(NotFound):
-            await rig.users.set_password("nobody", "long enough")
-        await rig.users.log_in("admin", PASSWORD, "192.0.2.1")
-        for password in ("x" * 8, "x" * 1024, "pässwörd-日本語"):
-            await rig.users.set_password("admin", password)
-            await rig.users.log_in("admin", password, "192.0.2.1")
+            await desk.users.set_password(origin(), "nobody", NEW)
+        assert len(await desk.events("LoginFailed")) == 2
 
-    run(work)
+    office(work)
 
 
-def test_only_the_password_itself_is_right_however_long(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        longest = "x" * 1024
-        await rig.users.set_password("admin", longest)
-        await refused(rig, "admin", longest + "y")
+def test_only_the_password_itself_is_right_however_long(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        longest = "aB3" + "x" * 1021
+        await desk.users.set_password(origin(), "admin", longest)
+        await cannot_log_in(desk, "admin", longest + "y")
+        await desk.users.log_in("admin", longest, origin())
 
-    run(work)
-
-
-def test_admin_is_made_once(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        assert await rig.users.ensure_admin("another password") is None
-        assert await rig.users.ensure_admin(None) is None
-        await rig.users.log_in("admin", PASSWORD, "192.0.2.1")
-
-    run(work)
+    office(work)
 
 
-def test_no_password_is_kept_in_the_clear(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        await rig.users.set_password("admin", "a very visible password")
-        assert (await rig.user()).password_hash.startswith("$argon2id$")
+def test_admin_is_made_once_and_a_weak_password_is_refused_at_the_start(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        assert await desk.users.ensure_admin(NEW) is None
+        assert await desk.users.ensure_admin(None) is None
+        await desk.users.log_in("admin", PASSWORD, origin())
+        await desk.add("root", is_admin=True)
+        await desk.database.write(lambda tx: _drop_admin(tx))
+        with pytest.raises(InvalidInput):
+            await desk.users.ensure_admin("short")
+        made = await desk.users.ensure_admin(None)
+        assert made is not None
+        await desk.users.log_in("admin", made, origin())
 
-    run(work)
-    for path in run.folder.iterdir():
-        if path.is_file():
-            assert b"visible password" not in path.read_bytes()
+    async def _drop_admin(tx: object) -> None:
+        from entrepot.auth.store import users  # noqa: PLC0415
+
+        await users.delete_user(tx, 1)  # type: ignore[arg-type]
+
+    office(work)
 
 
-def test_when_the_queue_is_full_more_logins_are_told_to_come_back(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        queue, per_address = passwords._QUEUE, passwords._QUEUE_PER_ADDRESS
-        addresses = queue // per_address + 2
-        attempts = [
-            rig.users.log_in("admin", f"wrong {address} {number}", f"192.0.2.{address}")
-            for address in range(addresses)
-            for number in range(per_address)
+def test_a_profile_changes_only_where_something_is_said(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        user_id = await desk.users.create(origin(), "jane", NEW, email="jane@example.org", comment="new")
+        await desk.users.update(origin(), user_id, real_name="Jane Doe", comment="")
+        user = await desk.user("jane")
+        assert (user.email, user.real_name, user.comment) == ("jane@example.org", "Jane Doe", "")
+        await desk.users.update(origin(), user_id, real_name="Jane Doe")
+        [event] = await desk.events("UserUpdated")
+        assert event["changes"] == {"real_name": "Jane Doe", "comment": ""}
+        for email in ("jane", "jane@", "@example.org", "a b@example.org", "a@b", "x@example.org\n"):
+            with pytest.raises(InvalidInput):
+                await desk.users.update(origin(), user_id, email=email)
+        with pytest.raises(NotFound):
+            await desk.users.update(origin(), 999, comment="x")
+
+    office(work)
+
+
+def test_the_first_account_can_neither_be_deleted_nor_demoted(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        await desk.add("root", is_admin=True)
+        with pytest.raises(Denied):
+            await desk.users.delete(origin(), 1)
+        with pytest.raises(Denied):
+            await desk.users.set_admin(origin(), 1, is_admin=False)
+
+    office(work)
+
+
+def test_the_last_enabled_administrator_stays(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        root = await desk.add("root", is_admin=True)
+        await disable(desk, "admin")
+        with pytest.raises(Denied, match="last administrator"):
+            await desk.users.set_admin(origin(), root.id, is_admin=False)
+        with pytest.raises(Denied, match="last administrator"):
+            await desk.users.delete(origin(), root.id)
+        jane = await desk.add("jane")
+        await desk.users.set_admin(origin(), jane.id, is_admin=True)
+        await desk.users.set_admin(origin(), root.id, is_admin=False)
+        await desk.users.delete(origin(), root.id)
+        kinds = [e["kind"] for e in await desk.events("AdminChanged", "UserDeleted")]
+        assert kinds == ["AdminChanged", "AdminChanged", "UserDeleted"]
+
+    office(work)
+
+
+def test_who_is_deleted_cannot_log_in_and_stays_in_the_journal(office: Office) -> None:
+    async def work(one: Desk, two: Desk) -> None:
+        jane = await one.add("jane")
+        await two.users.log_in("jane", PASSWORD, origin(principal="jane"))
+        await one.users.delete(origin(), jane.id)
+        await cannot_log_in(two, "jane", PASSWORD)
+        assert await two.users.find_by_id(jane.id) is None
+        assert [e["resource"] for e in await one.events("LoggedIn", "UserDeleted")] == ["jane", "jane"]
+        again = await two.add("jane")
+        assert again.id > jane.id
+        with pytest.raises(NotFound):
+            await one.users.delete(origin(), jane.id)
+
+    office.both(work)
+
+
+def test_a_flag_that_is_set_already_is_no_event(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        jane = await desk.add("jane")
+        for _ in range(2):
+            await desk.users.set_auditor(origin(), jane.id, is_auditor=True)
+            await desk.users.set_admin(origin(), jane.id, is_admin=True)
+        user = await desk.user("jane")
+        assert (user.is_auditor, user.is_admin) == (True, True)
+        assert [e["kind"] for e in await desk.events("AuditorChanged", "AdminChanged")] == [
+            "AuditorChanged",
+            "AdminChanged",
         ]
-        results = await asyncio.gather(*attempts, return_exceptions=True)
-        too_many = [result for result in results if isinstance(result, TooManyRequests)]
-        assert len(too_many) == len(attempts) - queue
-        assert sum(isinstance(result, NotAuthenticated) for result in results) == queue
-        assert dict(too_many[0].headers)[b"retry-after"].isdigit()
-        await rig.users.log_in("admin", PASSWORD, "192.0.2.1")
 
-    run(work)
+    office(work)
 
 
-def test_one_address_cannot_take_the_whole_queue(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        attempts = [
-            rig.users.log_in("admin", f"wrong {n}", "192.0.2.66") for n in range(passwords._QUEUE_PER_ADDRESS + 5)
-        ]
-        other = rig.users.log_in("admin", PASSWORD, "192.0.2.1")
-        results = await asyncio.gather(*attempts, other, return_exceptions=True)
-        assert sum(isinstance(result, TooManyRequests) for result in results) == 5
-        assert getattr(results[-1], "name", None) == "admin"
-
-    run(work)
-
-
-def test_the_same_credentials_asked_at_once_are_checked_once(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        results = await asyncio.gather(
-            *(rig.users.log_in("admin", PASSWORD, "192.0.2.1") for _ in range(300)), return_exceptions=True
+def test_lists_are_filtered_ordered_and_counted(office: Office) -> None:
+    async def work(desk: Desk) -> None:
+        for name in ("jane", "janet", "mary-jane", "joe"):
+            await desk.users.create(origin(), name, NEW, email=f"{name}@example.org")
+        users, total = await desk.users.list(Listing(page=2, page_size=2))
+        assert ([u.name for u in users], total) == (["janet", "mary-jane"], 5)
+        condition = (Condition("email", "fuzzy", ("jane",)),)
+        users, total = await desk.users.list(
+            Listing(page_size=2, conditions=condition, sort=(SortKey("username", descending=True),))
         )
-        assert {getattr(result, "name", None) for result in results} == {"admin"}
+        assert ([u.name for u in users], total) == (["mary-jane", "janet"], 3)
+        found, total = await desk.users.search(Listing(conditions=(Condition("username", "fuzzy", ("JANE",)),)))
+        assert ([name for _, name in found], total) == (["jane", "janet", "mary-jane"], 3)
+        with pytest.raises(InvalidInput):
+            await desk.users.list(Listing(conditions=(Condition("password_hash", "fuzzy", ("a",)),)))
 
-    run(work)
-
-
-def test_a_login_that_is_given_up_does_not_end_the_others(run: Bench) -> None:
-    async def work(rig: Rig) -> None:
-        first = asyncio.ensure_future(rig.users.log_in("admin", PASSWORD, "192.0.2.1"))
-        second = asyncio.ensure_future(rig.users.log_in("admin", PASSWORD, "192.0.2.1"))
-        await asyncio.sleep(0)
-        first.cancel()
-        assert (await second).name == "admin"
-        assert rig.users._checker._by_address == {}
-        assert rig.users._checker._running == {}
-
-    run(work)
+    office(work)

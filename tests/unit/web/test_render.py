@@ -26,6 +26,8 @@ STATUSES = {
     errors.NotAllowed: 405,
     errors.RequestTimeout: 408,
     errors.Conflict: 409,
+    errors.InUse: 409,
+    errors.Precondition: 412,
     errors.Unreadable: 500,
     errors.Unavailable: 503,
     errors.TooManyRequests: 429,

@@ -22,7 +22,9 @@ class ManifestRoutes:
     async def get(self, exchange: Exchange, caller: Caller, name: str, reference: str) -> None:
         """The bytes as they were pushed, whatever the Accept header says: a digest must match its bytes."""
         exchange.operation = "manifest.head" if exchange.method == "HEAD" else "manifest.get"
-        manifest = await self._manifests.get(caller, parse_name(name), reference)
+        manifest = await self._manifests.get(
+            caller, parse_name(name), reference, is_pull=exchange.method == "GET"
+        )
         headers = content_headers(manifest.digest, manifest.media_type.encode())
         if is_not_modified(exchange, manifest.digest):
             await exchange.respond(304, headers)
@@ -35,8 +37,8 @@ class ManifestRoutes:
         """Push by tag, or by digest with any number of ``tag`` parameters."""
         exchange.operation = "manifest.put"
         parsed = parse_name(name)
-        await self._manifests.admit(caller, parsed)
         tags = exchange.parameters().get("tag", [])
+        await self._manifests.admit(caller, parsed, reference, tags)
         payload = await exchange.read(SIZE_LIMIT)
         pushed = await self._manifests.push(
             caller,

@@ -39,7 +39,7 @@ class UploadRoutes:
                 return
         elif digest and (exchange.content_length() != 0 or digest in _EMPTY):
             exchange.operation = "blob.push"
-            await self._uploads.push(caller, parsed, digest, exchange.body())
+            await self._uploads.push(caller, parsed, digest, exchange.body(), exchange.content_length())
             await exchange.respond(201, _created(name, digest))
             return
         algorithm = parameters.get("digest-algorithm", ["sha256"])[-1]
@@ -71,7 +71,9 @@ class UploadRoutes:
         exchange.operation = "upload.append"
         chunk = _chunk(exchange)
         with self._telling_where(name, session_id):
-            offset = await self._uploads.append(caller, parse_name(name), session_id, _body(exchange, chunk), chunk)
+            offset = await self._uploads.append(
+                caller, parse_name(name), session_id, _body(exchange, chunk), chunk, exchange.content_length()
+            )
         await exchange.respond(202, self._progress(name, session_id, offset))
 
     async def finish(self, exchange: Exchange, caller: Caller, name: str, session_id: str) -> None:
@@ -81,7 +83,13 @@ class UploadRoutes:
         chunk = _chunk(exchange)
         with self._telling_where(name, session_id):
             await self._uploads.finish(
-                caller, parse_name(name), session_id, digests.parse(digest), _body(exchange, chunk), chunk
+                caller,
+                parse_name(name),
+                session_id,
+                digests.parse(digest),
+                _body(exchange, chunk),
+                chunk,
+                exchange.content_length(),
             )
         await exchange.respond(201, _created(name, digest))
 

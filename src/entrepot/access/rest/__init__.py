@@ -1,0 +1,1 @@
+"""The REST edge of rights: members, roles, robot accounts, permissions."""

@@ -1,0 +1,1 @@
+"""The audit log: what the journal tells about who did what."""

@@ -1,0 +1,1 @@
+"""The HTTP edge of accounts: users, groups, personal access tokens, sessions."""

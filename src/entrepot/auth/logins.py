@@ -1,0 +1,185 @@
+"""Logins: the one place where a password or a robot's secret is compared.
+
+What was right a moment ago is let in before anything else is looked at. Then failures throttle, then argon2 decides,
+and the outcome is counted and recorded. An account that does not exist takes the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import structlog
+
+from entrepot.auth.model import LoggedIn, LoginFailed
+from entrepot.auth.passwords import PasswordChecker
+from entrepot.auth.throttle import (
+    BY_ACCOUNT,
+    BY_ACCOUNT_AND_ADDRESS,
+    BY_ADDRESS,
+    REGISTRATIONS_BY_ADDRESS,
+    Limit,
+    Throttle,
+    key_of,
+    network_of,
+    too_early,
+)
+from entrepot.database import Database, Transaction
+from entrepot.errors import Unavailable
+from entrepot.journal import store as journal
+from entrepot.journal.model import Origin
+from entrepot.kit import clock
+from entrepot.kit.expiring import ExpiringMap
+
+_LONGEST_NAME = 255
+_TOLD_SECONDS = 10.0
+_FAMILIAR_SECONDS = 86_400.0
+_REMEMBERED = 16_384
+
+log = structlog.get_logger()
+
+
+class Logins:
+    """Checks credentials, throttles guesses, records what came of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._checker = PasswordChecker()
+        self._throttle = Throttle(database)
+        self._running: dict[bytes, asyncio.Task[bool]] = {}
+        self._guesses: dict[str, int] = {}
+        """Checks that run, by account and address: they are not counted yet."""
+        self._familiar: ExpiringMap[str, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
+        """Where accounts have logged in from: guesses made elsewhere do not keep them out."""
+        self._told: ExpiringMap[bytes, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
+
+    async def check(
+        self, name: str, password: str, hashes: Sequence[str], origin: Origin, *, begins_session: bool = False
+    ) -> bool:
+        """Whether ``password`` is behind one of ``hashes``.
+
+        Args:
+            name: the account that was named.
+            password: what was shown.
+            hashes: the account's; none if there is no such account, or it may not log in.
+            origin: who asks.
+            begins_session: record a login even if the password was remembered.
+
+        Raises:
+            TooManyRequests: too many attempts failed, or too many are being checked.
+        """
+        fingerprint = self._checker.fingerprint(name, password, hashes)
+        seen = self._checker.recall(fingerprint)
+        if seen is None:
+            return await self._decide(fingerprint, name, password, hashes, origin)
+        if not seen:
+            await self._repeated(fingerprint, name, origin)
+        elif begins_session:
+            await self._succeeded(name, origin, None)
+        return seen
+
+    async def hash(self, password: str, origin: Origin) -> str:
+        """The hash of a new password, made beside the event loop.
+
+        Raises:
+            TooManyRequests: too many passwords are being checked.
+        """
+        return await self._checker.hash(password, origin.client_address)
+
+    async def count_registration(self, origin: Origin) -> None:
+        """Count an account that somebody makes for themselves.
+
+        Raises:
+            TooManyRequests: too many were made from this address.
+        """
+        key = key_of("registration", network_of(origin.client_address))
+        await self._throttle.require({key: REGISTRATIONS_BY_ADDRESS})
+        await self._database.write(lambda tx: self._throttle.count(tx, [key]), durable=False)
+
+    async def expire(self) -> None:
+        """Delete counts of failures that do not matter any more."""
+        await self._throttle.expire()
+
+    async def _decide(
+        self, fingerprint: bytes, name: str, password: str, hashes: Sequence[str], origin: Origin
+    ) -> bool:
+        running = self._running.get(fingerprint)
+        if running is None:
+            limits = self._limits(name, origin)
+            counted = await self._throttle.require(limits)
+            pair = next(iter(limits))
+            guesses = self._guesses.get(pair, 0)
+            if guesses >= max(1, BY_ACCOUNT_AND_ADDRESS.free - counted.get(pair, 0)):
+                raise too_early(1)
+            checking = self._checker.check(fingerprint, password, hashes, origin.client_address)
+            self._guesses[pair] = guesses + 1
+            outcome = self._settle(fingerprint, checking, name, origin, is_counted=pair in counted)
+            running = asyncio.ensure_future(outcome)
+            self._running[fingerprint] = running
+        return await asyncio.shield(running)
+
+    async def _settle(
+        self, fingerprint: bytes, checking: asyncio.Future[bool], name: str, origin: Origin, *, is_counted: bool
+    ) -> bool:
+        pair = _keys(name, origin)[0]
+        try:
+            right = await checking
+            if right:
+                self._familiar.put(pair, True, clock.monotonic() + _FAMILIAR_SECONDS)
+                await self._succeeded(name, origin, pair if is_counted else None)
+            else:
+                self._told.put(fingerprint, True, clock.monotonic() + _TOLD_SECONDS)
+                await self._failed(name, origin, list(_keys(name, origin)))
+            return right
+        finally:
+            del self._running[fingerprint]
+            self._guesses[pair] -= 1
+            if not self._guesses[pair]:
+                del self._guesses[pair]
+
+    def _limits(self, name: str, origin: Origin) -> Mapping[str, Limit]:
+        pair, address, account = _keys(name, origin)
+        limits = {pair: BY_ACCOUNT_AND_ADDRESS, address: BY_ADDRESS}
+        if self._familiar.get(pair) is None:
+            limits[account] = BY_ACCOUNT
+        return limits
+
+    async def _repeated(self, fingerprint: bytes, name: str, origin: Origin) -> None:
+        """The same wrong password again: no new guess, so it does not count, but it is told, now and then."""
+        if self._told.get(fingerprint) is None:
+            self._told.put(fingerprint, True, clock.monotonic() + _TOLD_SECONDS)
+            await self._failed(name, origin, [])
+
+    async def _succeeded(self, name: str, origin: Origin, clear: str | None) -> None:
+        async def work(tx: Transaction) -> None:
+            if clear:
+                await self._throttle.clear(tx, clear)
+            await journal.append(tx, msgspec.structs.replace(origin, principal=name), LoggedIn(user=name))
+
+        try:
+            await self._database.write(work, durable=False)
+        except Unavailable as error:
+            # A full disk must not keep anybody from pulling.
+            log.warning("login not recorded", user=name, client_address=origin.client_address, error=error.message)
+
+    async def _failed(self, name: str, origin: Origin, keys: list[str]) -> None:
+        tried = storable(name)
+
+        async def work(tx: Transaction) -> None:
+            if keys:
+                await self._throttle.count(tx, keys)
+            await journal.append(tx, msgspec.structs.replace(origin, principal=tried), LoginFailed(user=tried))
+
+        await self._database.write(work, durable=False)
+
+
+def storable(name: str) -> str:
+    """A name as it was tried, short enough and fit for a text column."""
+    return name[:_LONGEST_NAME].encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def _keys(name: str, origin: Origin) -> tuple[str, str, str]:
+    """What failures are counted under: account and address, address, account."""
+    network = network_of(origin.client_address)
+    return key_of("pair", name, network), key_of("address", network), key_of("account", name)

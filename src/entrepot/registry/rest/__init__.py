@@ -1,0 +1,1 @@
+"""The REST edge of the registry: repositories, artifacts, tags, labels, additions, search."""
