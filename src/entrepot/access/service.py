@@ -159,7 +159,8 @@ class Guardian:
 
     async def rights(self, principal: Principal, project: Project) -> Rights:
         """All that a principal may do in a project, remembered until the next commit."""
-        key = (principal, project)
+        # Everything that the answer depends on, since a principal may have been read before the last commit.
+        key = (principal, project.id, project.is_public)
         rights, version = self._rights.lookup(key)
         if rights is None:
             granted: Iterable[Any] = ()

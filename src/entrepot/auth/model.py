@@ -33,7 +33,7 @@ class ScopeEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 Scope = tuple[ScopeEntry, ...]
 
 
-class Principal(msgspec.Struct, frozen=True):
+class Principal(msgspec.Struct, frozen=True, gc=False):
     """Who asks; rights are judged on it, never on a name that was sent."""
 
     id: int | None
@@ -60,7 +60,7 @@ class Principal(msgspec.Struct, frozen=True):
 ANONYMOUS = Principal(None, "anonymous", kind="anonymous")
 
 
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
+class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A principal making one request."""
 
     principal: Principal
@@ -70,7 +70,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     bound: frozenset[str] | None = None
     """The resources that the caller's token names (``repository:library/app``); ``None`` is no bound."""
     credential: str = ""
-    """How the principal was shown: ``basic``, ``bearer``, ``session``, ``expired`` (a token past its time) or nothing."""
+    """How the principal was shown: ``basic``, ``bearer``, ``session``, ``expired`` (a token past its time), or nothing."""
 
     @property
     def origin(self) -> Origin:

@@ -37,6 +37,8 @@ MOST_TOKENS = 100
 """Tokens of one user."""
 
 _LONGEST_NAME = 255
+_LATEST = 253_370_764_800_000_000
+"""The year 9999 begins, in microseconds since the epoch; dates end soon after."""
 _SECRET = re.compile(r"entp_([1-9][0-9]{0,14})_[A-Za-z0-9_-]{43}")
 
 
@@ -69,8 +71,8 @@ class PersonalTokens:
         now = clock.now_us()
         if not name.strip() or len(name) > _LONGEST_NAME:
             raise InvalidInput(f"A token's name has 1 to {_LONGEST_NAME} characters.", code="BAD_REQUEST")
-        if expires_at is not None and expires_at <= now:
-            raise InvalidInput("The token would have expired already: choose a later time.", code="BAD_REQUEST")
+        if expires_at is not None and not now < expires_at < _LATEST:
+            raise InvalidInput("A token expires at a time in the future, before the year 9999.", code="BAD_REQUEST")
         random = secrets.token_urlsafe(32)
         secret_hash = _hash(random)
 

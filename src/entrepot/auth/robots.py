@@ -12,6 +12,7 @@ from entrepot.journal.model import Origin
 from entrepot.kit import clock
 
 _LONGEST_SECRET = 1024
+_LONGEST_NAME = 255
 
 
 class Robots:
@@ -37,7 +38,7 @@ class Robots:
         """A project's robot account, or (``None``) one of the system, by its name without prefix and project."""
         key = (project_id, name)
         robot, version = self._by_name.lookup(key)
-        if robot is None and len(name) <= _LONGEST_SECRET:
+        if robot is None and len(name) <= _LONGEST_NAME:
             robot = await store.find_by_name(self._database, project_id, name.encode("utf-8", "replace").decode())
             if robot is not None:
                 self._by_name.fill(key, robot, version)

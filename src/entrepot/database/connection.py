@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from entrepot.database.bulk import BulkInsert
 from entrepot.database.query import Query
 from entrepot.errors import StorageFull, Unavailable
 
@@ -42,6 +43,11 @@ class Transaction:
         """Execute once for each of ``rows``."""
         text, constants = statement.bind(DIALECT, {})
         self._connection.executemany(text, [constants | row for row in rows] if constants else rows)
+
+    async def insert(self, bulk: BulkInsert, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert many rows."""
+        for text, values in bulk.statements(DIALECT, rows):
+            self._connection.execute(text, values)
 
 
 def connect(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:

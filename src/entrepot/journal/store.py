@@ -5,12 +5,13 @@ A row is written in the transaction of the fact (rule 6). Its readers come with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Table, Text, bindparam, insert
 
+from entrepot.database.bulk import BulkInsert
 from entrepot.database import Transaction, metadata, query
 from entrepot.journal.model import Event, Origin
 from entrepot.kit import clock
@@ -41,34 +42,36 @@ journal = Table(
 
 _MOST_CHARACTERS = 255
 
-_APPEND = query(
-    insert(journal).values({column.name: bindparam(column.name) for column in journal.columns if column.name != "id"})
-)
+_COLUMNS = tuple(column.name for column in journal.columns if column.name != "id")
+_APPEND = query(insert(journal).values({name: bindparam(name) for name in _COLUMNS}))
+_APPEND_MANY = BulkInsert(journal, _COLUMNS)
 
 
 async def append(tx: Transaction, origin: Origin, *events: Event) -> None:
     """Record ``events`` as part of ``tx``, the transaction in which they became true."""
     occurred_at = clock.now_us()
-    await append_many(tx, [(occurred_at, origin, event) for event in events])
+    for event in events:
+        await tx.run(_APPEND, **dict(zip(_COLUMNS, row_of(occurred_at, origin, event), strict=True)))
 
 
-async def append_many(tx: Transaction, facts: Iterable[tuple[int, Origin, Event]]) -> None:
-    """Record facts of several origins, each with its time in microseconds since the epoch."""
-    rows: list[dict[str, Any]] = [
-        {
-            "kind": type(event).__name__,
-            "occurred_at": occurred_at,
-            "principal": origin.principal[:_MOST_CHARACTERS],
-            "client_address": origin.client_address,
-            "user_agent": origin.user_agent[:_MOST_CHARACTERS],
-            "request_id": origin.request_id,
-            "body": msgspec.json.encode(event),
-            "operation": event.operation,
-            "resource_type": event.resource_type,
-            "resource": event.resource,
-            "project_id": event.project_id,
-            "is_refused": int(event.is_refused),
-        }
-        for occurred_at, origin, event in facts
-    ]
-    await tx.many(_APPEND, rows)
+async def append_rows(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Record many facts at once, each as ``row_of`` gives it."""
+    await tx.insert(_APPEND_MANY, rows)
+
+
+def row_of(occurred_at: int, origin: Origin, event: Event) -> tuple[Any, ...]:
+    """The row of a fact that became true at ``occurred_at`` (microseconds since the epoch)."""
+    return (
+        type(event).__name__,
+        occurred_at,
+        origin.principal[:_MOST_CHARACTERS],
+        origin.client_address,
+        origin.user_agent[:_MOST_CHARACTERS],
+        origin.request_id,
+        msgspec.json.encode(event),
+        event.operation,
+        event.resource_type,
+        event.resource,
+        event.project_id,
+        int(event.is_refused),
+    )

@@ -98,7 +98,10 @@ class Manifests:
             self._pulls.note(
                 Pull(
                     clock.now_us(),
-                    caller,
+                    caller.principal.name,
+                    caller.client_address,
+                    caller.user_agent[:255],
+                    caller.request_id,
                     place.project_id,
                     place.repository_id,
                     manifest.id,

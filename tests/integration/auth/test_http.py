@@ -31,7 +31,7 @@ def test_an_administrator_creates_reads_lists_and_deletes_users(office: Office) 
     async def work(desk: Desk) -> None:
         async with desk.client(auth=ADMIN) as client:
             made = await client.post(f"{API}/users", json=JANE)
-            assert (made.status_code, made.content) == (201, b"null")
+            assert (made.status_code, made.content) == (201, b"")
             where = made.headers["location"]
             assert where.startswith(f"{API}/users/")
             read = (await client.get(where)).json()
@@ -262,9 +262,11 @@ def test_a_token_is_shown_once_and_opens_what_its_scope_says(office: Office) -> 
             assert code(past) == (400, "BAD_REQUEST")
             nothing = await client.post(tokens, json={"name": "none", "scope": []})
             assert nothing.status_code == 422
-            unknown = [
-                {"kind": "project", "namespace": "no-such", "access": [{"resource": "repository", "action": "pull"}]}
-            ]
+            access = [{"resource": "repository", "action": "pull"}]
+            unknown = [{"kind": "project", "namespace": "no-such", "access": access}]
+            for far in ("9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+23:00"):
+                answer = await client.post(tokens, json={"name": "far", "expires_at": far})
+                assert code(answer) == (400, "BAD_REQUEST")
             assert (await client.post(tokens, json={"name": "x", "scope": unknown})).status_code in {400, 404}
         secret = token["secret"]
         for credential in ({"auth": ("admin", secret)}, {"headers": {"authorization": f"Bearer {secret}"}}):

@@ -354,7 +354,9 @@ def test_a_login_that_is_given_up_does_not_end_the_others(office: Office) -> Non
         await asyncio.sleep(0)
         first.cancel()
         assert (await second).name == "admin"
-        assert desk.logins._running == desk.logins._guesses == desk.logins._checker._by_address == {}
+        assert desk.logins._running == {}
+        assert desk.logins._guesses == {}
+        assert desk.logins._checker._by_address == {}
         assert desk.logins._checker._waiting == 0
 
     office(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,7 +157,7 @@ class Shelf:
 
     def count_statements(self) -> None:
         """From now on ``statements`` counts what is read from the database."""
-        survey, one, all_ = self.database.survey, self.database.one, self.database.all
+        database: Any = self.database
 
         def counted(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
             async def counting(statement: Query, **values: Any) -> Any:
@@ -165,9 +166,29 @@ class Shelf:
 
             return counting
 
-        self.database.survey = counted(survey)  # type: ignore[method-assign]
-        self.database.one = counted(one)  # type: ignore[method-assign]
-        self.database.all = counted(all_)  # type: ignore[method-assign]
+        for name in ("survey", "one", "all"):
+            setattr(database, name, counted(getattr(database, name)))
+
+    def watch_statements(self) -> list[tuple[str, dict[str, Any]]]:
+        """A list into which every statement of a list goes from now on, with its values."""
+        asked: list[tuple[str, dict[str, Any]]] = []
+        database: Any = self.database
+        survey = database.survey
+
+        async def watching(statement: Query, **values: Any) -> Any:
+            asked.append(statement.bind("sqlite", values))
+            return await survey(statement, **values)
+
+        database.survey = watching
+        return asked
+
+    def explain(self, text: str, values: dict[str, Any]) -> list[str]:
+        """How SQLite answers a statement."""
+        connection = sqlite3.connect(self.rig.config.data / "entrepot.db")
+        try:
+            return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values)]
+        finally:
+            connection.close()
 
 
 def robot(project_id: int, *patterns: str, permissions: Any = GUEST.permissions) -> Caller:

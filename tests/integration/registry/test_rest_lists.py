@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from entrepot.oci import digest as digests
 from tests.integration.registry.shelf import CHART_CONFIG, CHART_LAYER, Shelf, Shelves, owner, robot
-from tests.integration.rig import child, index
+from tests.integration.rig import index
 
 
 @pytest.fixture
@@ -315,7 +314,7 @@ def test_a_list_over_very_many_projects_shows_only_these(shelf: Shelves) -> None
         await shelf.image("one/app", "v1")
         await shelf.image("two/app", "v1")
         for mine, name in ((one, "one/app"), (two, "two/app"), (one, "one/app")):
-            many = Places(projects={id_: (None,) for id_ in (mine, *range(1000, 40_000))})
+            many = Places(projects=dict.fromkeys((mine, *range(1000, 40000)), (None,)))
             found, total = await shelf.lists._list(in_places(many), Listing())
             assert [item.name for item in found] == [name]
             assert total == 1
@@ -631,5 +630,24 @@ def test_the_document_of_the_routes_is_valid_json(shelf: Shelves) -> None:
     shelf(work)
 
 
-assert child
-assert digests
+def test_pages_and_counts_come_from_indexes_alone(shelf: Shelves) -> None:
+    async def work(shelf: Shelf) -> None:
+        project_id = await shelf.project("team")
+        await shelf.image("team/app", "v1")
+        asked = shelf.watch_statements()
+        async with shelf.client() as client:
+            await client.get("/projects/team/repositories/app/artifacts")
+            await client.get("/projects/team/artifacts")
+            shelf.gate.caller = robot(project_id, "app/**", "app")
+            await client.get("/projects/team/artifacts")
+        paging = [(text, values) for text, values in asked if "count(*)" in text or ":page_count" in text]
+        assert len(paging) == 6
+        for text, values in paging:
+            plan = shelf.explain(text, values)
+            assert any(
+                "COVERING INDEX ix_manifests_listed (repository_id=? AND is_listed=?)" in line for line in plan
+            ), plan
+            assert not any(line.startswith("SCAN") for line in plan), plan
+        assert any("path>" in line for line in shelf.explain(*paging[-1])), "patterns are ranges of an index"
+
+    shelf(work)

@@ -10,6 +10,7 @@ import io
 import tarfile
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ READ_LIMIT = 64 * 1024 * 1024
 """Bytes that are unpacked, in all."""
 FILE_LIMIT = 2 * 1024 * 1024
 """Bytes of the largest file that is shown."""
-_YAML_LIMIT = 128 * 1024
+_YAML_LIMIT = 64 * 1024
 _MOST_FILES = 10_000
 _MOST_DEPENDENCIES = 500
 
@@ -127,10 +128,24 @@ def _yaml(content: bytes) -> dict[Any, Any]:
     if len(content) > _YAML_LIMIT:
         raise _refusal(f"its metadata is larger than {_YAML_LIMIT} bytes")
     try:
-        document = yaml.safe_load(content)
+        document = yaml.load(content, _loader())  # noqa: S506 - it is a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError, OverflowError, AttributeError) as error:
         raise _refusal("its YAML cannot be read") from error
     return document if isinstance(document, dict) else {}
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Any:
+    """PyYAML's safe loader, without aliases: thirty lines of them can stand for more than any memory holds."""
+    import yaml  # noqa: PLC0415
+
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("aliases are not read")
+            return super().compose_node(parent, index)
+
+    return Loader
 
 
 def _refusal(reason: str) -> InvalidInput:

@@ -14,6 +14,8 @@ import msgspec
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    CompoundSelect,
+    Select,
     Text,
     and_,
     bindparam,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    union_all,
 )
 
 from entrepot.access.model import Places
@@ -36,6 +39,9 @@ _MOST_TERMS = 100
 """SQLite refuses a chain of 1000 ORs; from here on it is a list of cases, which an index does not answer."""
 _BOUND_IDS = 1024
 """With more ids the statement's text holds them: SQLite binds at most 32,766 values."""
+
+
+_within = repositories.alias("within")
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -63,15 +69,15 @@ def in_project(project_id: int, patterns: Patterns) -> Scope:
     """The repositories of a project that ``patterns`` (``Rights.patterns``) let through."""
     values: dict[str, Any] = {"project_id": project_id}
     shape: list[Any] = ["project"]
-    condition = repositories.c.project_id == bindparam("project_id")
-    return Scope(and_(condition, *_patterned(patterns, values, shape)), values, tuple(shape))
+    condition = _patterned("project_id", patterns, values, shape)
+    return Scope(condition, values, tuple(shape))
 
 
 def in_places(places: Places) -> Scope:
     """The repositories of all projects in which a caller holds a permission."""
     if places.everywhere:
         return Scope(None, {}, ("everywhere",))
-    whole = [id_ for id_, patterns in places.projects.items() if all(entry is None for entry in patterns)]
+    whole = [id_ for id_, patterns in places.projects.items() if patterns and all(p is None for p in patterns)]
     values: dict[str, Any] = {}
     shape: list[Any] = ["places"]
     terms: list[ColumnElement[bool]] = [among(repositories.c.project_id, whole, values, "s")] if whole else []
@@ -81,7 +87,7 @@ def in_places(places: Places) -> Scope:
             name = f"s{len(values)}"
             values[name] = project_id
             shape.append("in")
-            terms.append(and_(repositories.c.project_id == bindparam(name), *_patterned(patterns, values, shape)))
+            terms.append(_patterned(name, patterns, values, shape))
     return Scope(_any(terms), values, tuple(shape))
 
 
@@ -112,22 +118,31 @@ def size_for(count: int) -> int:
     return 1 << (count - 1).bit_length() if count else 0
 
 
-def _patterned(patterns: Patterns, values: dict[str, Any], shape: list[Any]) -> list[ColumnElement[bool]]:
-    """One condition for each entry; every one must hold."""
-    conditions = []
+def _patterned(name: str, patterns: Patterns, values: dict[str, Any], shape: list[Any]) -> ColumnElement[bool]:
+    """In the project whose id is bound as ``name``; and in each entry some pattern lets the repository through."""
     if not patterns:
         shape.append("nowhere")
-        return [false()]
+        return false()
+    conditions = []
     for entry in patterns:
         if entry is None:
             continue
-        terms = []
         shape.append("one of")
+        terms = []
         for pattern in sorted(_narrowed(entry)):
             terms.append(_range(pattern, values))
             shape.append(pattern.endswith("**") * 2 or pattern.endswith("*") * 1)
-        conditions.append(_any(terms))
-    return conditions
+        conditions.append(repositories.c.id.in_(_ids(_within.c.project_id == bindparam(name), terms)))
+    return and_(*conditions) if conditions else repositories.c.project_id == bindparam(name)
+
+
+def _ids(project: ColumnElement[bool], terms: list[ColumnElement[bool]]) -> Select[Any] | CompoundSelect[Any]:
+    """The repositories of a project for which one of ``terms`` holds."""
+    ids = select(_within.c.id).where(project)
+    if not 1 < len(terms) <= _MOST_TERMS:
+        return ids.where(_any(terms))
+    # One range of the index for each; of terms with OR between them SQLite would make a walk through the project.
+    return union_all(*(ids.where(term) for term in terms))
 
 
 def _narrowed(entry: tuple[str, ...]) -> set[str]:
@@ -139,7 +154,7 @@ def _narrowed(entry: tuple[str, ...]) -> set[str]:
 
 
 def _range(pattern: str, values: dict[str, Any]) -> ColumnElement[bool]:
-    path = repositories.c.path
+    path = _within.c.path
 
     def bind(value: str) -> BindParameter[str]:
         name = f"s{len(values)}"
