@@ -245,7 +245,11 @@ def load(path: Path | None, environment: Mapping[str, str], overrides: Mapping[s
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {_reason(e)}" for e in error.errors()]
         raise ConfigError("The configuration is not valid:\n" + "\n".join(lines)) from None
-    for setting, file in (("tls.cert_file", config.tls.cert_file), ("tls.key_file", config.tls.key_file), ("tls.ca_file", config.tls.ca_file)):
+    for setting, file in (
+        ("tls.cert_file", config.tls.cert_file),
+        ("tls.key_file", config.tls.key_file),
+        ("tls.ca_file", config.tls.ca_file),
+    ):
         if file:
             read_file(file, setting)
     return config

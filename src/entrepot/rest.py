@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entrepot import __version__
 from entrepot.access.members import Members
@@ -15,9 +15,12 @@ from entrepot.access.robot_secrets import RobotSecrets
 from entrepot.access.robots import RobotAccounts
 from entrepot.access.roles import Roles
 from entrepot.access.scopes import Scopes
+from entrepot.access.sight import Sight
 from entrepot.audit.http import AuditRoutes
 from entrepot.audit.service import AuditLog
 from entrepot.auth.http.routes import UserRoutes
+from entrepot.projects.http.projects import MetadataRoutes, ProjectRoutes
+from entrepot.projects.service import Projects
 from entrepot.registry.listing.additions import Additions
 from entrepot.registry.listing.artifacts import Artifacts
 from entrepot.registry.listing.attributes import AttributeReader
@@ -111,10 +114,15 @@ class _ContentRoutes:
         attributes = AttributeReader(database, app.content)
         artifacts = Artifacts(database, guardian, repositories, attributes)
         contents = ProjectContents(database)
-        self._parts = [
-            ArtifactRoutes(database, artifacts, app.manifests),
+        # The longer paths first: a repository's name takes any number of components.
+        sight = Sight(database, guardian)
+        projects = Projects(database, app.settings, contents, sight)
+        self._parts: list[Any] = [
+            ProjectRoutes(database, projects, app.settings, sight, guardian),
+            MetadataRoutes(projects),
             AdditionRoutes(Additions(database, app.content, artifacts, attributes)),
             TagRoutes(artifacts, app.tags, ArtifactLabels(database, repositories)),
+            ArtifactRoutes(database, artifacts, app.manifests),
             RepositoryRoutes(RepositoryLists(database, guardian, repositories), repositories),
             SearchRoutes(Search(database, guardian, contents)),
         ]
@@ -123,4 +131,4 @@ class _ContentRoutes:
         return [route for part in self._parts for route in part.routes()]
 
     def own_routes(self) -> list[Route]:
-        return []
+        return [route for part in self._parts if hasattr(part, "own_routes") for route in part.own_routes()]

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from entrepot.access.model import parse_scopes
 from entrepot.access.identity import Identity, decode_basic
 from entrepot.access.issue import TokenService
+from entrepot.access.model import parse_scopes
 from entrepot.access.tokens import SERVICE
 from entrepot.errors import InvalidInput, NotAllowed, NotAuthenticated
 from entrepot.journal.model import Origin

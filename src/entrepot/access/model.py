@@ -126,7 +126,9 @@ class Places(msgspec.Struct, frozen=True):
 
 
 def rights_in(
-    principal: Principal, project: Project, granted: Iterable[tuple[frozenset[Permission], tuple[str, ...], tuple[str, ...]]]
+    principal: Principal,
+    project: Project,
+    granted: Iterable[tuple[frozenset[Permission], tuple[str, ...], tuple[str, ...]]],
 ) -> Rights:
     """What ``principal`` may do in ``project``.
 
@@ -215,8 +217,8 @@ def check_pattern(text: str, project: str = "") -> str:
     literal = pattern.removesuffix("**") if pattern.endswith("**") else pattern.removesuffix("*")
     if not pattern or len(pattern) > _LONGEST_PATTERN or not _LITERAL.fullmatch(literal):
         raise InvalidInput(
-            f"{text[:_LONGEST_PATTERN]!r} is not a pattern: write a name, or the beginning of names with * or ** at its "
-            "end, such as backend/* or release-*.",
+            f"{text[:_LONGEST_PATTERN]!r} is not a pattern: write a name, or the beginning of names with * or ** at "
+            "its end, such as backend/* or release-*.",
             code="BAD_REQUEST",
         )
     return pattern

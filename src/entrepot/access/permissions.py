@@ -1,7 +1,7 @@
 """The permissions that exist, and which of them each built-in role has.
 
-The names are Harbor's (harbor-api.md, 1.2 and 1.3). A cell of ``_MATRIX`` holds actions by letter: Create, Read, Update,
-Delete, List.
+The names are Harbor's (harbor-api.md, 1.2 and 1.3). A cell of ``_MATRIX`` holds actions by letter: Create, Read,
+Update, Delete, List.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ from entrepot.settings.service import Settings
 from entrepot.web.exchange import Exchange
 from entrepot.web.rule import Rule, system
 
-
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _READING = frozenset({"pull", "read", "list"})
 _CONFIGURE = system("configuration", "update")
@@ -66,6 +65,7 @@ class Guardian:
         self._sessions = sessions
         self._options = options
         self._rights: VersionedCache[Rights] = VersionedCache(database, 50_000)
+        self._places: VersionedCache[Places] = VersionedCache(database, 100)
 
     # who is it?
 
@@ -149,9 +149,7 @@ class Guardian:
             raise NotFound("There is no such project.")
         await self._require(caller, permission, project, None)
 
-    async def _require(
-        self, caller: Caller, permission: Permission, project: Project, path: str | None
-    ) -> None:
+    async def _require(self, caller: Caller, permission: Permission, project: Project, path: str | None) -> None:
         rights = await self.rights(caller.principal, project)
         if not rights.allows(permission, path):
             self.require_login(caller)
@@ -256,12 +254,25 @@ class Guardian:
     async def places(self, caller: Caller, permission: Permission = LIST_REPOSITORIES) -> Places:
         """Where the caller holds a permission, for lists over projects."""
         principal = caller.principal
-        if principal.scope is None and (principal.is_admin or (principal.is_auditor and permission[1] in {"list", "read"})):
+        if principal.scope is None and (
+            principal.is_admin or (principal.is_auditor and permission[1] in {"list", "read"})
+        ):
             return Places(everywhere=True)
+        key = (principal, permission)
+        places, version = self._places.lookup(key)
+        if places is None:
+            places = await self._find_places(principal, permission)
+            self._places.fill(key, places, version)
+        return places
+
+    async def _find_places(self, principal: Principal, permission: Permission) -> Places:
+        granted: Mapping[int, Iterable[Any]] = {}
+        if principal.id is not None and not principal.is_robot:
+            granted = await store.granted_everywhere(self._database, principal.id)
         found = {}
         names = {}
         for project in await store.reachable(self._database, principal):
-            patterns = (await self.rights(principal, project)).patterns(permission)
+            patterns = rights_in(principal, project, granted.get(project.id, ())).patterns(permission)
             if patterns:
                 found[project.id] = patterns
                 names[project.id] = project.name

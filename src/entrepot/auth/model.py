@@ -70,7 +70,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bound: frozenset[str] | None = None
     """The resources that the caller's token names (``repository:library/app``); ``None`` is no bound."""
     credential: str = ""
-    """How the principal was shown: ``basic``, ``bearer``, ``session``, ``expired`` (a token past its time), or nothing."""
+    """How the principal was shown: ``basic``, ``bearer``, ``session``, ``expired`` (a token past its time) or not."""
 
     @property
     def origin(self) -> Origin:

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, Table, Text, bindparam, insert
 
-from entrepot.database.bulk import BulkInsert
 from entrepot.database import Transaction, metadata, query
+from entrepot.database.bulk import BulkInsert
 from entrepot.journal.model import Event, Origin
 from entrepot.kit import clock
 

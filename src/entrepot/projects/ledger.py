@@ -8,7 +8,6 @@ never admits too much, and nothing waits while bytes flow.
 
 from __future__ import annotations
 
-
 from sqlalchemy import bindparam, delete, func, literal_column, or_, select, update
 
 from entrepot.database import Database, Transaction, query, upsert
@@ -33,8 +32,8 @@ class QuotaExceededError(Denied):
 
     def __init__(self, project_id: int, usage: Usage, needed: int) -> None:
         super().__init__(
-            f"The project's quota does not allow it: {usage.total} of {usage.limit} bytes are in use and the push needs "
-            f"{needed} more. Delete artifacts, or ask an administrator for a larger quota.",
+            f"The project's quota does not allow it: {usage.total} of {usage.limit} bytes are in use and the push "
+            f"needs {needed} more. Delete artifacts, or ask an administrator for a larger quota.",
             detail={"used": usage.total, "limit": usage.limit, "needed": needed},
         )
         self.project_id = project_id
@@ -43,7 +42,11 @@ class QuotaExceededError(Denied):
 
 
 _USAGE = query(
-    select(projects.c.quota, func.coalesce(project_usage.c.used, 0), func.coalesce(project_usage.c.reserved, 0))
+    select(
+        projects.c.quota,
+        func.coalesce(project_usage.c.used, literal_column("0")),
+        func.coalesce(project_usage.c.reserved, literal_column("0")),
+    )
     .select_from(projects.outerjoin(project_usage, project_usage.c.project_id == projects.c.id))
     .where(projects.c.id == bindparam("project_id"))
 )
@@ -60,7 +63,7 @@ _CHARGE = query(
     .where(
         project_usage.c.project_id == bindparam("project"),
         or_(
-            _LIMIT < literal_column("0"),
+            literal_column("0") > _LIMIT,
             bindparam("used_more") + bindparam("reserved_more") <= literal_column("0"),
             project_usage.c.used + project_usage.c.reserved + bindparam("used_more") + bindparam("reserved_more")
             <= _LIMIT,

@@ -72,7 +72,9 @@ class Manifests:
         self._options = options
         self._cache: VersionedCache[StoredManifest] = VersionedCache(database, _CACHE_BYTES)
 
-    async def get(self, caller: Caller, name: RepositoryName, reference: str, *, is_pull: bool = False) -> StoredManifest:
+    async def get(
+        self, caller: Caller, name: RepositoryName, reference: str, *, is_pull: bool = False
+    ) -> StoredManifest:
         """The manifest that a tag or digest names, if the caller may pull it.
 
         1. which repository, and may they?
@@ -204,9 +206,7 @@ class Manifests:
             if missing and not self._options.sparse:
                 raise ContentMissing(name.full, missing)
             manifest_id = await _insert(tx, repository_id, arrival, accessory)
-            used, released = await store.count_manifest(
-                tx, place.project_id, manifest_id, digest, len(arrival.payload)
-            )
+            used, released = await store.count_manifest(tx, place.project_id, manifest_id, digest, len(arrival.payload))
             await ledger.charge_manifest(tx, origin, place.project_id, used, released)
         else:
             referrer = _referrer(manifest, digest, arrival.payload)
@@ -368,9 +368,7 @@ async def _tag(
     return moved
 
 
-async def _tree(
-    tx: Transaction, repository_id: int, name: RepositoryName, reference: str
-) -> list[StoredManifest]:
+async def _tree(tx: Transaction, repository_id: int, name: RepositoryName, reference: str) -> list[StoredManifest]:
     """A manifest, then what it lists and what hangs on any of these."""
     top = await store.find_manifest(tx, repository_id, reference)
     if top is None:

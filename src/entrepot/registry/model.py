@@ -120,7 +120,7 @@ class ManifestPushed(ContentEvent, frozen=True, kw_only=True):
     resource_type = "artifact"
     media_type: str
     tags: tuple[str, ...]
-    moved: dict[str, str] = {}
+    moved: dict[str, str] = msgspec.field(default_factory=dict)
     """What tags named before that named another manifest."""
     copied_from: str | None = None
 

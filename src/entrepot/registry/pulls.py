@@ -16,7 +16,6 @@ import structlog
 from entrepot.database import Database, Transaction
 from entrepot.journal import store as journal
 from entrepot.journal.model import SYSTEM, Event, Origin
-from entrepot.kit import clock
 from entrepot.registry import store
 from entrepot.registry.model import ManifestPulled
 from entrepot.settings.service import Settings

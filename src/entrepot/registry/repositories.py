@@ -99,9 +99,7 @@ class Repositories:
         """
         self._guardian.require_listing(caller)
         places = await self._guardian.places(caller, PULL)
-        return await store.list_repositories(
-            self._database, last, count, None if places.everywhere else places.projects
-        )
+        return await store.list_repositories(self._database, last, count, None if places.everywhere else places)
 
     async def describe(self, caller: Caller, name: RepositoryName, description: str) -> None:
         """Give a repository a description.

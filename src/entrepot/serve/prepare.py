@@ -32,9 +32,10 @@ async def prepare(config: Config) -> str | None:
         users = Users(database, Logins(database), Settings(database, config.settings))
         password = await users.ensure_admin(config.first_password())
         await ensure_library(database)
-        return password
     except EntrepotError as error:
         raise ConfigError(error.message) from error
+    else:
+        return password
     finally:
         await database.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
@@ -25,6 +26,8 @@ from entrepot.web.reference import render_reference
 from entrepot.web.rule import ANYONE, LOGIN, Gate, Rule
 
 T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of the largest JSON body."""
@@ -143,6 +146,27 @@ PathText = Annotated[str, Path(max_length=512), AfterValidator(_no_control)]
 RepositoryPath = Annotated[str, Path(max_length=1024), AfterValidator(_repository_path)]
 """A repository's path inside its project; clients encode its slashes twice."""
 Identifier = Annotated[int, Path(ge=0, le=2**53)]
+
+
+class Reference:
+    """The project that a path names, read just as the gate reads it."""
+
+    def __init__(self, request: Request, project_name_or_id: PathText) -> None:
+        self.text = project_name_or_id
+        self.by_name = names_project(request.scope["exchange"])
+
+
+InProject = Annotated[Reference, Depends(Reference)]
+
+
+def names_project(exchange: Exchange) -> bool:
+    """Whether ``{project_name_or_id}`` is a name even if it looks like an id."""
+    return exchange.text(b"x-is-resource-name").lower() == "true"
+
+
+def moment(microseconds: int) -> datetime:
+    """A stored time (microseconds since the epoch) as it is answered."""
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 class Lister:
@@ -278,12 +302,7 @@ class _GatedRoute(APIRoute):
             exchange.operation = f"rest.{self.name}"
             path = {name: unquote(value) for name, value in request.path_params.items()}
             request.state.caller = await self.gate.admit(exchange, self.rule, path)
-            response = await answer(request)
-            if response.body == b"null":
-                response.body = b""  # Harbor's answer where there is nothing to say
-                response.headers["content-length"] = "0"
-                del response.headers["content-type"]
-            return response
+            return await answer(request)
 
         return handler
 
@@ -294,7 +313,10 @@ def _add(app: FastAPI, prefix: str, route: Route, gate: Gate) -> None:
     more: dict[str, Any] = {}
     if route.answer:
         more["response_class"] = Response
-        more["responses"] = {route.status: {"content": {route.answer: {"schema": {"type": "string"}}}}}
+        schema = {} if route.answer == "*/*" else {"type": "string"}
+        more["responses"] = {route.status: {"content": {route.answer: {"schema": schema}}}}
+    elif route.endpoint.__annotations__.get("return") in {"None", None}:
+        more["response_class"] = Response  # an empty body, as Harbor answers where there is nothing to say
     app.router.add_api_route(
         prefix + route.path,
         route.endpoint,

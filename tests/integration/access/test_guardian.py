@@ -127,7 +127,9 @@ def test_a_token_that_was_changed_or_signed_otherwise_is_refused(run: Bench, tmp
                 await rig.guardian.identify(f"Bearer {forged}")
         other = type(rig.issuer)(load_key(tmp_path / "other" / "key.pem"), rig.issuer._options)
         with pytest.raises(NotAuthenticated):
-            await rig.guardian.identify("Bearer " + other.issue_access(identity_of(await rig.user()), [], int(time.time()), 300))
+            await rig.guardian.identify(
+                "Bearer " + other.issue_access(identity_of(await rig.user()), [], int(time.time()), 300)
+            )
 
     run(work)
 
@@ -310,7 +312,7 @@ def test_tokens_end_with_the_password_or_the_account_they_came_from(run: Bench, 
         for rig in (one, two):
             assert (await rig.guardian.identify(f"Bearer {issued.token}")).principal.name == "admin"
         if change == "password":
-            await two.users.set_password("admin", "another password")
+            await two.users.set_password(SYSTEM, "admin", "Another-passw0rd-77")
         else:
             await disable(two, "admin")
         for rig in (one, two):
@@ -397,7 +399,7 @@ def test_an_expired_token_of_a_changed_password_goes_on_with_nothing(run: Bench)
     async def work(rig: Rig) -> None:
         token = expired_token(rig, await rig.user(), "a/b")
         await rig.uploads.start(rig.admin, name_of("a/b"))
-        await rig.users.set_password("admin", "another password")
+        await rig.users.set_password(SYSTEM, "admin", "Another-passw0rd-77")
         with pytest.raises(NotAuthenticated):
             await rig.guardian.identify(token)
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, literal_column, select
 
 from entrepot.database import Database, Transaction, query
 from entrepot.errors import Conflict, NotFound, StorageFull, Unavailable
@@ -22,8 +22,10 @@ ADD = query(
         name=bindparam("name"), is_public=bindparam("is_public"), created_at=bindparam("created_at")
     )
 )
-NAMES = query(select(projects.c.name).order_by(projects.c.name))
-COUNT = query(select(func.count()).select_from(projects))
+# "library" is there from the first start on.
+MADE = projects.c.name != literal_column("'library'")
+NAMES = query(select(projects.c.name).where(MADE).order_by(projects.c.name))
+COUNT = query(select(func.count()).select_from(projects).where(MADE))
 CLEAR = query(delete(projects))
 
 Body = Callable[[Transaction], Awaitable[None]]

@@ -63,7 +63,7 @@ def test_visibility_changes_and_the_journal_says_so(run: Bench) -> None:
         assert found is not None
         assert found.is_public
         assert (await rig.events(1)) == [
-            {"kind": "ProjectVisibilityChanged", "principal": "jane", "project": "team", "is_public": True}
+            {"kind": "ProjectUpdated", "principal": "jane", "project": "team", "changes": {"public": "true"}}
         ]
         with pytest.raises(NotFound, match="nosuch"):
             await service.set_public(rig.database, JANE, "nosuch", is_public=True)
@@ -105,6 +105,13 @@ def test_projects_are_listed_by_name(run: Bench) -> None:
     async def work(rig: Rig) -> None:
         for name in ("b", "a-b", "a", "a.b", "0"):
             await service.create(rig.database, SYSTEM, name, is_public=False)
-        assert [project.name for project in await store.list_all(rig.database)] == ["0", "a", "a-b", "a.b", "b"]
+        assert [project.name for project in await store.list_all(rig.database)] == [
+            "0",
+            "a",
+            "a-b",
+            "a.b",
+            "b",
+            "library",
+        ]
 
     run(work)

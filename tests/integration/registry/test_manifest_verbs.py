@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from entrepot.access.model import PULL
 from entrepot.errors import Conflict, Denied, EntrepotError, InvalidInput, NotFound, StorageFull, TooMany
 from entrepot.oci import digest as digests
 from entrepot.oci.mediatype import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
@@ -260,6 +261,7 @@ def test_a_tag_that_moves_says_so_and_names_the_new_manifest_in_every_process(ru
             "tag": "latest",
             "previous": first,
             "digest": second,
+            "project_id": (await one.repositories.enter_existing(one.admin, PULL, APP)).project_id,
         }
         assert await one.kinds(before) == ["BlobPushed", "BlobPushed", "ManifestPushed", "TagMoved"]
 

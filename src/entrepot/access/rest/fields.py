@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import Depends, Request
 from pydantic import AfterValidator, Field
 
 from entrepot.access.permissions import Permission
-from entrepot.web.exchange import Exchange
-from entrepot.web.rest import Body, PathText
+from entrepot.web.rest import Body
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LARGEST = 2**53
 """Whole numbers up to here are exact in every JSON reader."""
 
@@ -48,20 +44,3 @@ class PermissionBody(Body):
 def permission_bodies(permissions: Sequence[Permission]) -> list[PermissionBody]:
     """Permissions as they are answered."""
     return [PermissionBody(resource=resource, action=action) for resource, action in permissions]
-
-
-def moment(microseconds: int) -> datetime:
-    """A stored time as it is answered."""
-    return _EPOCH + timedelta(microseconds=microseconds)
-
-
-class Reference:
-    """The project that a path names, read just as the gate has read it."""
-
-    def __init__(self, request: Request, project_name_or_id: PathText) -> None:
-        exchange: Exchange = request.scope["exchange"]
-        self.text = project_name_or_id
-        self.by_name = exchange.text(b"x-is-resource-name").lower() == "true"
-
-
-InProject = Annotated[Reference, Depends(Reference)]

@@ -9,11 +9,24 @@ from fastapi import Query, Response
 from pydantic import Field
 
 from entrepot.access.members import Entity, Members
-from entrepot.access.rest.fields import InProject, Number, Patterns, Word, moment
+from entrepot.access.rest.fields import Number, Patterns, Word
 from entrepot.access.store.members import Member
 from entrepot.auth.model import Caller
 from entrepot.projects.model import Project
-from entrepot.web.rest import Asking, Body, Identifier, Listed, Route, delete, get, located, post, put
+from entrepot.web.rest import (
+    Asking,
+    Body,
+    Identifier,
+    InProject,
+    Listed,
+    Route,
+    delete,
+    get,
+    located,
+    moment,
+    post,
+    put,
+)
 from entrepot.web.rule import project
 
 

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import Response
 from pydantic import Field
 
-from entrepot.access.rest.fields import Number, Patterns, Prose, Word, moment
+from entrepot.access.rest.fields import Number, Patterns, Prose, Word
 from entrepot.access.robot import RobotRequest, RobotView
 from entrepot.access.robot_secrets import LONGEST_OVERLAP, RobotSecrets
 from entrepot.access.robots import RobotAccounts
 from entrepot.auth.model import Caller, RobotSecret
-from entrepot.web.rest import Asking, Body, Identifier, Listed, Route, delete, get, located, patch, post, put
+from entrepot.web.rest import Asking, Body, Identifier, Listed, Route, delete, get, located, moment, patch, post, put
 from entrepot.web.rule import verb
 
 

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, literal_column, or_, select, update
 
 from entrepot.auth.model import Robot, RobotSecret, Scope
-from entrepot.auth.store.lists import Lister
+from entrepot.web.lists import Lister
 from entrepot.auth.tables import robot_secrets, robots
 from entrepot.database import Database, Transaction, query, upsert
 from entrepot.kit.listing import Listing, SortKey

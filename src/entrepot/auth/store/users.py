@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, select, update
 
 from entrepot.auth.model import User
-from entrepot.auth.store.lists import Lister
+from entrepot.web.lists import Lister
 from entrepot.auth.tables import users
 from entrepot.database import Database, Transaction, query, upsert
 from entrepot.kit.listing import Listing, SortKey

@@ -22,9 +22,7 @@ class ManifestRoutes:
     async def get(self, exchange: Exchange, caller: Caller, name: str, reference: str) -> None:
         """The bytes as they were pushed, whatever the Accept header says: a digest must match its bytes."""
         exchange.operation = "manifest.head" if exchange.method == "HEAD" else "manifest.get"
-        manifest = await self._manifests.get(
-            caller, parse_name(name), reference, is_pull=exchange.method == "GET"
-        )
+        manifest = await self._manifests.get(caller, parse_name(name), reference, is_pull=exchange.method == "GET")
         headers = content_headers(manifest.digest, manifest.media_type.encode())
         if is_not_modified(exchange, manifest.digest):
             await exchange.respond(304, headers)

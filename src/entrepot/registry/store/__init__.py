@@ -46,7 +46,14 @@ from entrepot.registry.store.repositories import (
     touch,
 )
 from entrepot.registry.store.tags import delete_tag, find_tagged, find_tagged_id, list_tags, set_tag, tags_of
-from entrepot.registry.store.uploads import add_upload, count_uploads, delete_upload, find_upload, list_uploads_before
+from entrepot.registry.store.uploads import (
+    add_upload,
+    count_uploads,
+    delete_upload,
+    find_upload,
+    list_uploads_before,
+    list_uploads_of,
+)
 
 __all__ = [
     "has_repository",

@@ -71,7 +71,9 @@ _UNCOUNT_NAMED = query(
 _FORGET = query(delete(project_content).where(_HERE, project_content.c.digest == bindparam("digest")))
 
 _OF_REPOSITORY = union_all(
-    select(manifest_blobs.c.digest).where(manifest_blobs.c.repository_id == bindparam("repository_id")),
+    select(manifest_blobs.c.digest)
+    .select_from(manifests.join(manifest_blobs, manifest_blobs.c.manifest_id == manifests.c.id))
+    .where(manifests.c.repository_id == bindparam("repository_id")),
     select(manifest_children.c.digest)
     .select_from(manifest_children.join(blobs, blobs.c.digest == manifest_children.c.digest))
     .where(manifest_children.c.repository_id == bindparam("repository_id")),
