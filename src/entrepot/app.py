@@ -191,7 +191,7 @@ class App:
         return await asyncio.shield(self._rest)
 
     def _build_rest(self) -> RestApis:
-        from entrepot.rest import RestApis  # noqa: PLC0415 - brings FastAPI, which the data plane does not wait for
+        from entrepot.rest import Pieces, RestApis  # noqa: PLC0415 - brings FastAPI, which the data plane does not wait for
 
         config = self._config
         facts = SystemFacts(
@@ -201,7 +201,21 @@ class App:
             external_url=config.external_url,
             ca_file=config.tls.ca_file,
         )
-        apis = RestApis(self, facts, documents_need_login=config.api.documents_login)
+        pieces = Pieces(
+            database=self.database,
+            content=self.content,
+            settings=self.settings,
+            guardian=self.guardian,
+            users=self.users,
+            groups=self.groups,
+            personal_tokens=self.personal_tokens,
+            repositories=self.repositories,
+            manifests=self.manifests,
+            tags=self.tags,
+            health=self.health,
+            facts=facts,
+        )
+        apis = RestApis(pieces, documents_need_login=config.api.documents_login)
         apis.build()
         return apis
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from entrepot import __version__
 from entrepot.access.members import Members
@@ -15,10 +17,15 @@ from entrepot.access.robot_secrets import RobotSecrets
 from entrepot.access.robots import RobotAccounts
 from entrepot.access.roles import Roles
 from entrepot.access.scopes import Scopes
+from entrepot.access.service import Guardian
 from entrepot.access.sight import Sight
 from entrepot.audit.http import AuditRoutes
 from entrepot.audit.service import AuditLog
+from entrepot.auth.groups import Groups
 from entrepot.auth.http.routes import UserRoutes
+from entrepot.auth.personal_tokens import PersonalTokens
+from entrepot.auth.service import Users
+from entrepot.database import Database
 from entrepot.projects.http.projects import MetadataRoutes, ProjectRoutes
 from entrepot.projects.service import Projects
 from entrepot.registry.listing.additions import Additions
@@ -28,28 +35,46 @@ from entrepot.registry.listing.contents import ProjectContents
 from entrepot.registry.listing.labels import ArtifactLabels
 from entrepot.registry.listing.repositories import RepositoryLists
 from entrepot.registry.listing.search import Search
+from entrepot.registry.manifests import Manifests
+from entrepot.registry.repositories import Repositories
 from entrepot.registry.rest.additions import AdditionRoutes
 from entrepot.registry.rest.artifacts import ArtifactRoutes
 from entrepot.registry.rest.repositories import RepositoryRoutes
 from entrepot.registry.rest.search import SearchRoutes
 from entrepot.registry.rest.tags import TagRoutes
+from entrepot.registry.tags import Tags
+from entrepot.settings.service import Settings
+from entrepot.storage.verified import VerifiedStore
+from entrepot.system.health import HealthChecker
 from entrepot.system.info import SystemFacts, SystemInformation
 from entrepot.system.rest import SystemRest
 from entrepot.web.rest import RestApi, Route
-
-if TYPE_CHECKING:
-    from entrepot.app import App
 
 HARBOR_PREFIX = "/api/v2.0"
 OWN_PREFIX = "/api/entrepot/v1"
 
 
+class Pieces(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process's share of the registry is made of, as far as REST asks for it."""
+
+    database: Database
+    content: VerifiedStore
+    settings: Settings
+    guardian: Guardian
+    users: Users
+    groups: Groups
+    personal_tokens: PersonalTokens
+    repositories: Repositories
+    manifests: Manifests
+    tags: Tags
+    health: HealthChecker
+    facts: SystemFacts
+
+
 class RestApis:
     """Harbor's API and our own additions to it."""
 
-    def __init__(self, app: App, facts: SystemFacts, *, documents_need_login: bool) -> None:
-        self._app = app
-        self._facts = facts
+    def __init__(self, app: Pieces, *, documents_need_login: bool) -> None:
         self._content = _ContentRoutes(app)
         scopes = Scopes(app.database)
         robots = RobotAccounts(app.database, app.guardian, scopes, app.settings)
@@ -59,7 +84,7 @@ class RestApis:
         self._roles = RoleRoutes(Roles(app.database))
         self._permissions = PermissionRoutes(Permits(app.database, app.guardian))
         self._audit = AuditRoutes(AuditLog(app.database, app.settings, app.guardian))
-        self._system = SystemRest(SystemInformation(facts, app.settings, app.health), app.settings)
+        self._system = SystemRest(SystemInformation(app.facts, app.settings, app.health), app.settings)
         self.harbor = RestApi(
             HARBOR_PREFIX,
             "Entrepôt: Harbor's API v2.0",
@@ -109,7 +134,7 @@ class RestApis:
 class _ContentRoutes:
     """Projects, and what is in them."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Pieces) -> None:
         database, guardian, repositories = app.database, app.guardian, app.repositories
         attributes = AttributeReader(database, app.content)
         artifacts = Artifacts(database, guardian, repositories, attributes)

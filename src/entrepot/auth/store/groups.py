@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, select, update
 
 from entrepot.auth.model import Group
-from entrepot.web.lists import Lister
 from entrepot.auth.tables import group_users, groups, users
 from entrepot.database import Database, Transaction, query, upsert
 from entrepot.kit.listing import Listing, SortKey
 from entrepot.kit.selection import Fields, integer, text
+from entrepot.web.lists import Lister
 
 _COLUMNS = (groups.c.id, groups.c.name, groups.c.kind, groups.c.ldap_dn)
 _FIELDS = Fields(

@@ -11,11 +11,11 @@ import msgspec
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, literal_column, or_, select, update
 
 from entrepot.auth.model import Robot, RobotSecret, Scope
-from entrepot.web.lists import Lister
 from entrepot.auth.tables import robot_secrets, robots
 from entrepot.database import Database, Transaction, query, upsert
 from entrepot.kit.listing import Listing, SortKey
 from entrepot.kit.selection import Fields, boolean, integer, text, time
+from entrepot.web.lists import Lister
 
 Level = Literal["system", "project"]
 

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, select, update
 
 from entrepot.auth.model import User
-from entrepot.web.lists import Lister
 from entrepot.auth.tables import users
 from entrepot.database import Database, Transaction, query, upsert
 from entrepot.kit.listing import Listing, SortKey
 from entrepot.kit.selection import Fields, boolean, integer, text, time
+from entrepot.web.lists import Lister
 
 _COLUMNS = (
     users.c.id,
