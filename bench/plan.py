@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.loads import blobs, images, manifests, pushes, starting, tags
+from bench.loads import blobs, images, lists, manifests, pushes, starting, tags
 from bench.row import Row
 
 
@@ -96,6 +96,32 @@ STAGES = (
             Row("tags/list page in 100,000 against in 100", "pages/s", tags.measure_page_growth, must=0.8),
         ),
         memory=True,
+    ),
+    Stage(
+        "lists",
+        (
+            Row("REST projects, 100 of 1,000, first", "ms", lists.measure_projects_first, below=100),
+            Row("REST projects, 100 of 1,000, last", "ms", lists.measure_projects_last, below=100),
+            Row("REST repositories, 100 of 10,000, first", "ms", lists.measure_repositories_first, below=100),
+            Row("REST repositories, 100 of 10,000, last", "ms", lists.measure_repositories_last, below=100),
+            Row("REST artifacts of repository, 100 of 100,000, first", "ms", lists.measure_artifacts_first, below=100),
+            Row("REST artifacts of repository, 100 of 100,000, last", "ms", lists.measure_artifacts_last, below=100),
+            Row(
+                "REST artifacts of project, 100 of 100,000, first",
+                "ms",
+                lists.measure_project_artifacts_first,
+                below=100,
+            ),
+            Row(
+                "REST artifacts of project, 100 of 100,000, last",
+                "ms",
+                lists.measure_project_artifacts_last,
+                below=100,
+            ),
+            Row("REST audit log, 100 of 200,000, first", "ms", lists.measure_audit_first, below=100),
+        ),
+        memory=True,
+        running=False,
     ),
 )
 

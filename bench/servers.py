@@ -107,10 +107,14 @@ class Server(ABC):
         """Return the target that is asked to see whether it runs, and the right statuses."""
         return "/", ()
 
+    def host(self) -> bytes:
+        """Return the Host header line."""
+        return b"Host: %b\r\n" % self.address.authority.encode()
+
     def fields(self, repository: str) -> bytes:
         """Return the header lines of a request in `repository`: Host, and the right to it."""
         del repository
-        return b"Host: %b\r\n" % self.address.authority.encode()
+        return self.host()
 
     @property
     def pid(self) -> int:

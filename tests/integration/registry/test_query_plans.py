@@ -38,6 +38,7 @@ READS_MANY = {
 """Statements that may read a whole table, and why."""
 
 SORTS = {
+    "access.store.members._COUNT_NAMED": "the members of one project",
     "access.store.members._LIST": "the members of one project",
     "access.store.members._LIST_NAMED": "the members of one project",
     "auth.store.sessions._TRIM": "the sessions of one user, which it bounds",
