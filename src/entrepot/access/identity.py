@@ -78,7 +78,7 @@ class Identifier:
             scheme, _, value = authorization.partition(" ")
             kind = scheme.lower()
             if kind == "bearer":
-                identity = await self._bearer(value.strip())
+                identity = await self._bearer(value.strip(), origin)
                 if identity.token_ends_at <= clock.now():
                     kind = "expired"
             elif kind == "basic":
@@ -111,6 +111,7 @@ class Identifier:
         if password.startswith(PREFIX):
             identity = await self._personal(password, origin)
             if identity.principal.name != name:
+                await self._tokens.refuse(f"{PREFIX}{identity.principal.token_id}", origin)
                 raise NotAuthenticated("The user name or the password is wrong.")
         elif name.startswith(prefix := await self._settings.text("robot_name_prefix")):
             robot = await self._robot_called(name.removeprefix(prefix))
@@ -147,12 +148,12 @@ class Identifier:
             raise NotAuthenticated("The token is no longer valid: log in again.")
         return identity
 
-    async def _bearer(self, value: str) -> Identity:
+    async def _bearer(self, value: str, origin: Origin) -> Identity:
         """The identity behind a token, remembered until the next commit: 3 µs instead of 9 (bench: GET manifest)."""
         identity, version = self._bearers.lookup(value)
         if identity is None:
             if value.startswith(PREFIX):
-                identity = await self._personal(value, None)
+                identity = await self._personal(value, origin)
             else:
                 claims = self._issuer.check(value)
                 if claims.is_refresh:
@@ -162,7 +163,7 @@ class Identifier:
             self._bearers.fill(value, identity, version)
         return identity
 
-    async def _personal(self, secret: str, origin: Origin | None) -> Identity:
+    async def _personal(self, secret: str, origin: Origin) -> Identity:
         token = await self._tokens.verify(secret, origin)
         user = await self._users.find_by_id(token.user_id)
         if user is None or user.is_disabled:

@@ -142,10 +142,15 @@ class PersonalTokens:
         else:
             message = "The personal access token is not valid: make a new one."
         if origin is not None:
-            await self._refused(f"{PREFIX}{matched[1]}" if matched else PREFIX, origin)
+            await self.refuse(f"{PREFIX}{matched[1]}" if matched else PREFIX, origin)
         raise NotAuthenticated(message)
 
-    async def _refused(self, shown: str, origin: Origin) -> None:
+    async def refuse(self, shown: str, origin: Origin) -> None:
+        """Record that a token, called ``shown``, did not open anything.
+
+        Raises:
+            TooManyRequests: too many wrong ones came before from that address.
+        """
         key = key_of("token", network_of(origin.client_address))
         await self._throttle.require({key: BY_ADDRESS_WITH_TOKEN})
         named = msgspec.structs.replace(origin, principal=storable(shown))

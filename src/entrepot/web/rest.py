@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
+import structlog
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -26,6 +27,10 @@ from entrepot.web.reference import render_reference
 from entrepot.web.rule import ANYONE, LOGIN, Gate, Rule
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
+
+_FAILED = 500
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -249,6 +254,7 @@ class RestApi:
         app.add_exception_handler(EntrepotError, _refuse)
         app.add_exception_handler(RequestValidationError, _refuse_invalid)
         app.add_exception_handler(HTTPException, _refuse_http)
+        app.add_exception_handler(Exception, _fail)
         self._app = app
         return app
 
@@ -270,7 +276,13 @@ class RestApi:
             response = refusal(error)
             await exchange.respond(response.status_code, [*response.raw_headers], bytes(response.body))
             return
-        await app({**exchange.scope, "exchange": exchange}, _replay(body), _recording(exchange))
+        try:
+            await app({**exchange.scope, "exchange": exchange}, _replay(body), _recording(exchange))
+        except Exception:
+            # Starlette answers first and raises then; the answer is whole.
+            if exchange.status != _FAILED:
+                raise
+            log.exception("request failed", request_id=exchange.request_id, path=exchange.path)
 
     async def _document(self, exchange: Exchange, app: FastAPI) -> None:
         """The OpenAPI document, or the page that shows it."""
@@ -397,6 +409,10 @@ async def _refuse_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
     reasons = [f"{'.'.join(str(part) for part in e['loc'][1:]) or e['loc'][0]}: {e['msg']}" for e in error.errors()[:5]]
     return envelope(422, "UNPROCESSABLE_ENTITY", "; ".join(reasons)[:1000])
+
+
+async def _fail(_request: Request, _error: Exception) -> Response:
+    return envelope(_FAILED, "UNKNOWN", "internal server error")
 
 
 async def _refuse_http(_request: Request, error: Exception) -> Response:
