@@ -26,7 +26,11 @@ from entrepot.auth.http.routes import UserRoutes
 from entrepot.auth.personal_tokens import PersonalTokens
 from entrepot.auth.service import Users
 from entrepot.database import Database
+from entrepot.projects.http.labels import LabelRoutes
 from entrepot.projects.http.projects import MetadataRoutes, ProjectRoutes
+from entrepot.projects.http.quotas import QuotaRoutes
+from entrepot.projects.labels import Labels
+from entrepot.projects.quota_list import QuotaSettings
 from entrepot.projects.service import Projects
 from entrepot.registry.listing.additions import Additions
 from entrepot.registry.listing.artifacts import Artifacts
@@ -145,6 +149,8 @@ class _ContentRoutes:
         self._parts: list[Any] = [
             ProjectRoutes(database, projects, app.settings, sight, guardian),
             MetadataRoutes(projects),
+            LabelRoutes(Labels(database), guardian),
+            QuotaRoutes(QuotaSettings(database, contents)),
             AdditionRoutes(Additions(database, app.content, artifacts, attributes)),
             TagRoutes(artifacts, app.tags, ArtifactLabels(database, repositories)),
             ArtifactRoutes(database, artifacts, app.manifests),

@@ -112,13 +112,8 @@ class Guardian:
             full = resource(f"{named}/{repository}")
             if caller.bound is None or full not in caller.bound:
                 raise Denied(f"This token is not for {named}/{repository}.")
-        if project is None:
-            # Whoever may not see all projects must not learn which names exist.
-            self.require_login(caller)
-            if decide_system(caller.principal, ("project", "list")):
-                raise NotFound(f"There is no project {named}.")
-            raise _denied(caller.principal, permission, f"{named}/{repository}" if repository else named)
-        await self._require(caller, permission, project, repository)
+        where = f"{named}/{repository}" if repository else named
+        await self._require(caller, permission, project, repository, where)
 
     # may they?
 
@@ -145,15 +140,20 @@ class Guardian:
     async def require_in_project(self, caller: Caller, permission: Permission, project_id: int) -> None:
         """Let the caller do something in a project, or raise as ``require_system``."""
         project = await projects.find_by_id(self._database, project_id)
-        if project is None:
-            raise NotFound("There is no such project.")
-        await self._require(caller, permission, project, None)
+        await self._require(caller, permission, project, None, f"project {project_id}")
 
-    async def _require(self, caller: Caller, permission: Permission, project: Project, path: str | None) -> None:
-        rights = await self.rights(caller.principal, project)
-        if not rights.allows(permission, path):
-            self.require_login(caller)
-            raise _denied(caller.principal, permission, f"{project.name}/{path}" if path else project.name)
+    async def _require(
+        self, caller: Caller, permission: Permission, project: Project | None, path: str | None, where: str
+    ) -> None:
+        """Whoever may not see all projects must not learn which exist: ``where`` is what was asked for."""
+        if project is not None:
+            rights = await self.rights(caller.principal, project)
+            if rights.allows(permission, path):
+                return
+        self.require_login(caller)
+        if project is None and decide_system(caller.principal, ("project", "list")):
+            raise NotFound(f"There is no {where}.")
+        raise _denied(caller.principal, permission, where)
 
     async def rights(self, principal: Principal, project: Project) -> Rights:
         """All that a principal may do in a project, remembered until the next commit."""

@@ -75,6 +75,11 @@ def accessory_of(manifest: Manifest, tags: Iterable[str]) -> Accessory | None:
         return Accessory(
             manifest.subject, next((_ACCESSORIES[k] for k in kinds if k in _ACCESSORIES), SUBJECT_ACCESSORY)
         )
+    return accessory_by_tag(tags)
+
+
+def accessory_by_tag(tags: Iterable[str]) -> Accessory | None:
+    """What the tag of cosign's scheme names that is among ``tags``."""
     for tag in tags:
         found = _COSIGN_TAG.fullmatch(tag)
         if found:

@@ -33,10 +33,10 @@ _FIELDS = Fields(
     }
 )
 # As in the unique index, so that it finds a name and lists in order.
-_PLACE = func.coalesce(labels.c.project_id, literal_column("0"))
+_IN_PLACE = func.coalesce(labels.c.project_id, literal_column("0")) == bindparam("place")
 
 _FIND = query(select(*_COLUMNS).where(labels.c.id == bindparam("id")))
-_FIND_NAME = query(select(labels.c.id).where(bindparam("place") == _PLACE, labels.c.name == bindparam("name")))
+_FIND_NAME = query(select(labels.c.id).where(_IN_PLACE, labels.c.name == bindparam("name")))
 _ADD = upsert(
     lambda insert: (
         insert(labels)
@@ -53,7 +53,6 @@ _SET = query(
 _DELETE = query(delete(labels).where(labels.c.id == bindparam("label_id")))
 
 _LIST = Lister(_COLUMNS, _FIELDS, (SortKey("name"),), labels.c.id, labels)
-_IN_PLACE = (bindparam("place") == _PLACE,)
 
 
 def _label(row: tuple[Any, ...]) -> Label:
@@ -74,7 +73,7 @@ async def find_named(tx: Transaction, name: str, project_id: int | None) -> int 
 
 async def list_page(database: Database, project_id: int | None, listing: Listing) -> tuple[list[Label], int]:
     """A page of a project's labels, or of the global ones, and how many there are."""
-    rows, total = await _LIST.page(database, listing, within=_IN_PLACE, values={"place": project_id or 0})
+    rows, total = await _LIST.page(database, listing, within=(_IN_PLACE,), values={"place": project_id or 0})
     return [_label(row) for row in rows], total
 
 

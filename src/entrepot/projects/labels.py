@@ -19,7 +19,8 @@ from entrepot.projects.store import find_by_id
 LONGEST_NAME = 128
 
 _COLOR = re.compile(r"(?:#(?:[0-9A-Fa-f]{3}){1,2})?")
-_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Labels:
@@ -46,11 +47,11 @@ class Labels:
         """Make a label of a project, or a global one; its id.
 
         Raises:
-            InvalidInput: the name or the colour is no good.
+            InvalidInput: the name, the description or the colour is no good.
             NotFound: there is no such project.
             Conflict: the name is taken in its scope.
         """
-        _check(name, color)
+        _check(name, description, color)
 
         async def work(tx: Transaction) -> int:
             if project_id is not None and await find_by_id(tx, project_id) is None:
@@ -67,11 +68,11 @@ class Labels:
         """Replace what a label shows; its scope stays.
 
         Raises:
-            InvalidInput: the name or the colour is no good.
+            InvalidInput: the name, the description or the colour is no good.
             NotFound: there is no such label.
             Conflict: the name is taken in its scope.
         """
-        _check(name, color)
+        _check(name, description, color)
 
         async def work(tx: Transaction) -> None:
             before = _there(await store.find(tx, label_id), label_id)
@@ -100,11 +101,13 @@ class Labels:
         await self._database.write(work)
 
 
-def _check(name: str, color: str) -> None:
+def _check(name: str, description: str, color: str) -> None:
     if not name.strip() or len(name) > LONGEST_NAME or _CONTROL.search(name):
         raise InvalidInput(
             f"A label's name has 1 to {LONGEST_NAME} characters, none of them a control character.", code="BAD_REQUEST"
         )
+    if _UNSTORABLE.search(description):
+        raise InvalidInput("A description cannot hold NUL or halves of surrogate pairs.", code="BAD_REQUEST")
     if not _COLOR.fullmatch(color):
         raise InvalidInput("Write the colour of a label as #RRGGBB or #RGB, or leave it empty.", code="BAD_REQUEST")
 

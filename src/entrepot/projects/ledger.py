@@ -110,6 +110,11 @@ _OLDEST_COMPLETE = query(
     .order_by(reservations.c.expires_at, reservations.c.id)
     .limit(literal_column(str(_TAKEN_AT_ONCE)))
 )
+_COMPLETE = query(
+    select(func.coalesce(func.sum(reservations.c.size), literal_column("0"))).where(
+        reservations.c.project_id == bindparam("project_id"), reservations.c.digest.is_not(None)
+    )
+)
 _EXPIRED = query(
     select(reservations.c.id, reservations.c.project_id, reservations.c.size)
     .where(reservations.c.expires_at < bindparam("now"))
@@ -130,9 +135,19 @@ async def open_account(tx: Transaction, project_id: int) -> None:
 
 
 async def reserve(
-    tx: Transaction, project_id: int, reservation_id: str, size: int, expires_at: int, digest: bytes | None = None
+    tx: Transaction,
+    project_id: int,
+    reservation_id: str,
+    size: int,
+    expires_at: int,
+    digest: bytes | None = None,
+    *,
+    is_ahead: bool = False,
 ) -> None:
     """Let a reservation be ``size`` bytes, in all.
+
+    Where there is no room, blobs that were pushed and are not named give way, the oldest first: else those of pushes
+    that can never end would stand in the way of each other.
 
     Args:
         tx: the transaction.
@@ -141,13 +156,18 @@ async def reserve(
         size: bytes that have come, or that are known to come.
         expires_at: microseconds since the epoch.
         digest: what it is for, once all of it is there.
+        is_ahead: it is for bytes that may never come, so nothing gives way.
 
     Raises:
         QuotaExceededError: the project has no room for it.
     """
     row = await tx.one(_FIND, id=reservation_id)
-    before = row[0] if row else 0
-    await _charge(tx, project_id, 0, size - before)
+    more = size - (row[0] if row else 0)
+    if more > 0 and not is_ahead:
+        now = await usage(tx, project_id)
+        if now.limit >= 0 and now.total + more > now.limit:
+            await _make_room(tx, project_id, now.total + more - now.limit, now, more)
+    await _charge(tx, project_id, 0, more)
     await tx.run(_SAVE, id=reservation_id, project_id=project_id, digest=digest, size=size, expires_at=expires_at)
 
 
@@ -206,15 +226,21 @@ async def charge_manifest(tx: Transaction, origin: Origin, project_id: int, used
 async def _warn(tx: Transaction, origin: Origin, project_id: int, before: Usage) -> None:
     """Tell when a project has come near its limit, once each time that it does."""
     after = await usage(tx, project_id)
-    if before.total * 100 < before.limit * _WARN_AT <= after.total * 100:
+    if before.used * 100 < before.limit * _WARN_AT <= after.used * 100:
         name = await _name_of(tx, project_id)
-        event = QuotaWarned(project=name, project_id=project_id, used=after.total, limit=after.limit)
+        event = QuotaWarned(project=name, project_id=project_id, used=after.used, limit=after.limit)
         await journal.append(tx, origin, event)
 
 
-async def uncharge(tx: Transaction, project_id: int, used: int) -> None:
-    """Content that counted ``used`` bytes is not named any more."""
-    await _charge(tx, project_id, -used, 0)
+async def uncharge(tx: Transaction, project_id: int, used: int, reserved: int = 0) -> None:
+    """Content that counted ``used`` bytes is not named any more, and ``reserved`` bytes need not be kept free."""
+    await _charge(tx, project_id, -used, -reserved)
+
+
+async def giving_way(reader: Reader, project_id: int) -> int:
+    """Bytes of what is reserved that would give way to another push."""
+    row = await reader.one(_COMPLETE, project_id=project_id)
+    return int(row[0]) if row else 0
 
 
 async def expire(database: Database, now: int) -> int:
@@ -231,15 +257,15 @@ async def expire(database: Database, now: int) -> int:
 
 
 async def _make_room(tx: Transaction, project_id: int, excess: int, before: Usage, needed: int) -> None:
-    freed = 0
-    for reservation_id, size in await tx.all(_OLDEST_COMPLETE, project_id=project_id):
-        if freed >= excess:
-            return
-        await tx.run(_DELETE, id=reservation_id)
-        await _charge(tx, project_id, 0, -size)
-        freed += size
-    if freed < excess:
+    if await giving_way(tx, project_id) < excess:
         raise QuotaExceededError(project_id, before, needed)
+    while excess > 0:
+        for reservation_id, size in await tx.all(_OLDEST_COMPLETE, project_id=project_id):
+            if excess <= 0:
+                break
+            await tx.run(_DELETE, id=reservation_id)
+            await _charge(tx, project_id, 0, -size)
+            excess -= size
 
 
 async def _charge(tx: Transaction, project_id: int, used: int, reserved: int, *, needed: int | None = None) -> None:

@@ -47,7 +47,8 @@ class Quotas:
         if project_id is None or not size:
             return
         usage = await ledger.usage(self._database, project_id)
-        if usage.limit >= 0 and usage.total + size > usage.limit:
+        excess = usage.total + size - usage.limit
+        if usage.limit >= 0 and excess > 0 and await ledger.giving_way(self._database, project_id) < excess:
             error = QuotaExceededError(project_id, usage, size)
             await self._record(origin, error)
             raise error
@@ -109,9 +110,9 @@ class Room:
         self._covered = size
 
     async def _reserve(self, size: int) -> None:
-        await self._quotas._database.write(await self._work(size), durable=False)  # noqa: SLF001 - one module
+        await self._quotas._database.write(await self._work(size, is_ahead=True), durable=False)  # noqa: SLF001 - one module
         self._covered = size
 
-    async def _work(self, size: int) -> Callable[[Transaction], Awaitable[None]]:
+    async def _work(self, size: int, *, is_ahead: bool = False) -> Callable[[Transaction], Awaitable[None]]:
         deadline = await self._quotas.deadline()
-        return lambda tx: ledger.reserve(tx, self._project_id, self._session_id, size, deadline)
+        return lambda tx: ledger.reserve(tx, self._project_id, self._session_id, size, deadline, is_ahead=is_ahead)

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import BigInteger, bindparam, case, func, literal_column, select, update
 
 from entrepot.database import Database, Transaction, query
-from entrepot.errors import InvalidInput, NotFound
+from entrepot.errors import NotFound
 from entrepot.journal import store as journal
 from entrepot.journal.model import Origin
 from entrepot.kit import clock
@@ -17,13 +17,10 @@ from entrepot.kit.listing import Condition, Listing, SortKey
 from entrepot.kit.selection import Field, Fields, integer, text, time
 from entrepot.projects import ledger
 from entrepot.projects.model import QuotaChanged, Usage
+from entrepot.projects.service import check_quota
 from entrepot.projects.store import find_by_reference
 from entrepot.projects.tables import project_usage, projects
 from entrepot.web.lists import Lister
-
-NO_LIMIT = -1
-LARGEST_LIMIT = 1024 * 2**40
-"""Bytes; Harbor takes no more."""
 
 _BYTES = re.compile(r"-1|[0-9]{1,18}", re.ASCII)
 _ENDLESS = 2**63 - 1
@@ -140,10 +137,7 @@ class QuotaSettings:
             InvalidInput: the limit is neither -1 nor from 1 to 1024 TiB.
             NotFound: there is no such quota.
         """
-        if limit != NO_LIMIT and not 0 < limit <= LARGEST_LIMIT:
-            raise InvalidInput(
-                f"The limit of a quota is from 1 to {LARGEST_LIMIT} bytes, or -1 for none.", code="BAD_REQUEST"
-            )
+        check_quota(limit)
 
         async def work(tx: Transaction) -> None:
             before = _quota(await tx.one(_FIND, id=quota_id), quota_id)
@@ -163,7 +157,7 @@ class QuotaSettings:
         """
         project = await find_by_reference(self._database, reference, by_name=by_name)
         if project is None:
-            raise NotFound(f"There is no project {reference}.")
+            raise NotFound(f"There is no project {reference[:255]}.")
         usage = await ledger.usage(self._database, project.id)
         return ProjectUsage(usage, *await self._sizes.sizes(project.id))
 

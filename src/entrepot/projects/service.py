@@ -29,6 +29,8 @@ from entrepot.settings.service import Settings
 _DAY = 86_400_000_000
 LARGEST_QUOTA = 1024 * 1024**4
 """Bytes: 1024 TiB, as in Harbor."""
+MOST_FORMER_NAMES = 20
+"""Names that lead to one project beside its own: who renames again and again must not keep every name for itself."""
 
 
 class Contents(Protocol):
@@ -48,11 +50,14 @@ class Admins(Protocol):
         """Make a user an administrator of a new project."""
 
 
-async def ensure(tx: Transaction, origin: Origin, name: str) -> Project:
-    """The project called ``name``, created private if there is none, as part of ``tx``."""
+async def ensure(tx: Transaction, origin: Origin, name: str, *, quota: int = -1) -> Project:
+    """The project called ``name``, created private if there is none, as part of ``tx``.
+
+    ``quota`` is for a new one (``default_quota`` gives it, before the transaction); bytes, -1 for no limit.
+    """
     found = await store.find(tx, name)
     if found is None:
-        await store.add(tx, name, clock.now_us(), is_public=False)
+        await store.add(tx, name, clock.now_us(), is_public=False, quota=quota)
         found = await store.find(tx, name)
         assert found is not None  # noqa: S101 - inserted above in the same transaction
         await ledger.open_account(tx, found.id)
@@ -91,6 +96,13 @@ async def set_public(database: Database, origin: Origin, name: str, *, is_public
         await _change(tx, origin, project.id, is_public=is_public)
 
     await database.write(work)
+
+
+async def default_quota(settings: Settings) -> int:
+    """What a new project may hold unless somebody says otherwise; bytes, -1 for no limit."""
+    if not await settings.boolean("quota_per_project_enable"):
+        return -1
+    return await settings.number("storage_per_project")
 
 
 class Projects:
@@ -138,7 +150,7 @@ class Projects:
         _check_name(name)
         known = metadata.check(values)
         is_public = known.pop(metadata.PUBLIC, "false") == "true"
-        limit = check_quota(quota) if quota is not None else await self._default_quota()
+        limit = check_quota(quota) if quota is not None else await default_quota(self._settings)
         principal = caller.principal
         is_user = principal.id is not None and not principal.is_robot
         owner = (principal.id if is_user else None, principal.name)
@@ -175,8 +187,30 @@ class Projects:
 
         await self._database.write(work)
 
+    async def set_metadata(
+        self, caller: Caller, project_id: int, key: str, value: str, *, is_new: bool = False
+    ) -> None:
+        """Give one key a value; ``is_new``: unless it has one.
+
+        Raises:
+            InvalidInput: Harbor has no such key, or it does not take this value.
+            NotFound: there is no such project.
+            Conflict: the key has a value already.
+        """
+        known = {key: metadata.check_one(key, value)}
+        public = known.pop(metadata.PUBLIC, None)
+
+        async def work(tx: Transaction) -> None:
+            details = _there(await store.find_details(tx, project_id))
+            if is_new and (public is not None or key in details.metadata):
+                raise Conflict(f"The project has the metadata {key} already: change it instead.")
+            is_public = None if public is None else public == "true"
+            await _change(tx, caller.origin, project_id, is_public=is_public, values=known)
+
+        await self._database.write(work)
+
     async def drop_metadata(self, caller: Caller, project_id: int, key: str) -> None:
-        """Take a key away.
+        """Take a key away; without ``public`` a project is private.
 
         Raises:
             NotFound: it is not there.
@@ -184,6 +218,9 @@ class Projects:
 
         async def work(tx: Transaction) -> None:
             details = _there(await store.find_details(tx, project_id))
+            if key == metadata.PUBLIC:
+                await _change(tx, caller.origin, project_id, is_public=False)
+                return
             if key not in details.metadata:
                 raise NotFound(f"The project has no metadata {key[:64]}.")
             kept = {name: value for name, value in details.metadata.items() if name != key}
@@ -198,7 +235,8 @@ class Projects:
 
         Raises:
             InvalidInput: the name is not valid.
-            Conflict: it is taken, or was another project's a while ago.
+            Conflict: it is taken, or was another project's a while ago; or the project has had too many names.
+            Precondition: names without a project lead to this one.
         """
         _check_name(name)
         days = await self._settings.number("entrepot_rename_alias_days")
@@ -212,11 +250,19 @@ class Projects:
             await _claim(tx, name, project_id)
             await store.save(tx, msgspec.structs.replace(details, name=name))
             if days:
+                await self._require_few_names(tx, details)
                 await store.add_former(tx, details.name, project_id, clock.now_us() + days * _DAY)
             event = ProjectRenamed(project=name, project_id=project_id, previous=details.name)
             await journal.append(tx, caller.origin, event)
 
         await self._database.write(work)
+
+    async def _require_few_names(self, tx: Transaction, details: ProjectDetails) -> None:
+        if len(await store.list_former(tx, details.id)) >= MOST_FORMER_NAMES:
+            raise Conflict(
+                f"{MOST_FORMER_NAMES} former names lead to {details.name} already: drop some of them, or wait until "
+                "they have ended."
+            )
 
     async def former_names(self, project_id: int) -> list[tuple[str, int]]:
         """Former names, and until when they lead to the project (microseconds since the epoch)."""
@@ -260,11 +306,6 @@ class Projects:
             await journal.append(tx, caller.origin, ProjectDeleted(project=details.name, project_id=project_id))
 
         await self._database.write(work)
-
-    async def _default_quota(self) -> int:
-        if not await self._settings.boolean("quota_per_project_enable"):
-            return -1
-        return await self._settings.number("storage_per_project")
 
 
 _HOLDS_SOMETHING = "The project contains repositories: delete them first."

@@ -86,7 +86,6 @@ _FIELDS = Fields(
     }
 )
 _LISTER = Lister(_DETAILS, _FIELDS, (SortKey("name"),), projects.c.id, projects)
-_VISIBLE_AT_ONCE = 1000
 
 
 async def find_details(reader: Reader, project_id: int) -> ProjectDetails | None:

@@ -10,6 +10,7 @@ from entrepot.database import Database, Transaction
 from entrepot.database.cache import VersionedCache
 from entrepot.errors import NotAllowed
 from entrepot.journal import store as journal
+from entrepot.journal.model import Origin
 from entrepot.oci import digest as digests
 from entrepot.oci.name import RepositoryName
 from entrepot.projects import ledger
@@ -19,6 +20,22 @@ from entrepot.registry.errors import BlobUnknown
 from entrepot.registry.model import BlobDeleted, BlobPushed, StoredBlob
 from entrepot.registry.repositories import Repositories
 from entrepot.storage.verified import Content, VerifiedStore
+
+
+async def arrive(
+    tx: Transaction, origin: Origin, project_id: int, reservation_id: str, blob: StoredBlob, deadline: int
+) -> None:
+    """A repository of the project has got a blob: it is reserved until a manifest names it, or counts at once.
+
+    Raises:
+        QuotaExceededError: the project has no room for it.
+    """
+    late = await store.count_late(tx, project_id, blob.digest, blob.size)
+    if late:
+        await ledger.release(tx, reservation_id)
+        await ledger.charge_manifest(tx, origin, project_id, late, 0)
+    else:
+        await ledger.settle(tx, project_id, reservation_id, blob.digest, blob.size, deadline)
 
 
 class Blobs:
@@ -92,7 +109,7 @@ class Blobs:
                 return False
             place = await repositories.ensure(tx, caller.origin, name)
             await store.link_blob(tx, place.repository_id, digest)
-            await ledger.settle(tx, place.project_id, reservation_id, digest, blob.size, deadline)
+            await arrive(tx, caller.origin, place.project_id, reservation_id, blob, deadline)
             event = BlobPushed(
                 repository=name.full,
                 digest=digest,

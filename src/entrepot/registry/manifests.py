@@ -32,6 +32,7 @@ from entrepot.registry.model import (
 )
 from entrepot.registry.pulls import Pull, Pulls
 from entrepot.registry.repositories import Repositories
+from entrepot.registry.tags import reconsider
 
 MOST_TAGS = 100
 """Tags that one push by digest may set."""
@@ -182,7 +183,8 @@ class Manifests:
             top = tree[0].digest
             for stored in _children_first(tree):
                 manifest = documents.parse(stored.payload, stored.media_type)
-                for blob in manifest.blobs:
+                # An index may list layers too (BuildKit's caches).
+                for blob in (*manifest.blobs, *(child.digest for child in manifest.children)):
                     if await store.has_blob(tx, origin.repository_id, blob):
                         await store.link_blob(tx, place.repository_id, blob)
                 named = tags if stored.digest == top else await _cosign_tags(tx, stored.id)
@@ -206,7 +208,9 @@ class Manifests:
             if missing and not self._options.sparse:
                 raise ContentMissing(name.full, missing)
             manifest_id = await _insert(tx, repository_id, arrival, accessory)
-            used, released = await store.count_manifest(tx, place.project_id, manifest_id, digest, len(arrival.payload))
+            used, released = await store.count_manifest(
+                tx, place.project_id, repository_id, manifest_id, digest, len(arrival.payload)
+            )
             await ledger.charge_manifest(tx, origin, place.project_id, used, released)
         else:
             referrer = _referrer(manifest, digest, arrival.payload)
@@ -364,7 +368,7 @@ async def _tag(
         await store.set_tag(tx, repository_id, tag, manifest_id)
         if previous is not None and previous_id is not None and previous != digest:
             moved[tag] = previous
-            await store.relist(tx, previous_id)
+            await reconsider(tx, previous_id, tag)
     return moved
 
 

@@ -111,10 +111,11 @@ class Pulls:
 
             await self._database.write(work, durable=False)
             del self._pending[: len(batch)]
-        lost, self._lost = self._lost, 0
+        lost = self._lost
         if lost:
             log.warning("pulls were not recorded: more came than could be written", count=lost)
             await self._database.write(lambda tx: journal.append(tx, SYSTEM, PullsLost(count=lost)), durable=False)
+            self._lost -= lost
 
 
 def _rows(batch: list[Pull]) -> list[tuple[Any, ...]]:

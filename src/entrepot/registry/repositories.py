@@ -128,9 +128,10 @@ class Repositories:
             freed = await store.uncount_repository(tx, place.project_id, place.repository_id)
             for session_id in await store.list_uploads_of(tx, place.repository_id):
                 await ledger.release(tx, session_id)
+            reserved = await store.release_repository(tx, place.project_id, place.repository_id)
             if not await store.delete_repository(tx, place.repository_id):
                 raise RepositoryUnknown(name.full)
-            await ledger.uncharge(tx, place.project_id, freed)
+            await ledger.uncharge(tx, place.project_id, freed, reserved)
             await journal.append(
                 tx, caller.origin, RepositoryDeleted(repository=name.full, project_id=place.project_id)
             )

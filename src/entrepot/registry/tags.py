@@ -8,6 +8,7 @@ from entrepot.auth.model import Caller
 from entrepot.database import Database, Transaction
 from entrepot.errors import Conflict
 from entrepot.journal import store as journal
+from entrepot.oci import artifact
 from entrepot.oci.name import RepositoryName, parse_tag
 from entrepot.registry import store
 from entrepot.registry.errors import ManifestUnknown
@@ -15,6 +16,13 @@ from entrepot.registry.model import TagCreated, TagDeleted
 from entrepot.registry.repositories import Repositories
 
 CREATE: Permission = ("tag", "create")
+
+
+async def reconsider(tx: Transaction, manifest_id: int, tag: str) -> None:
+    """A manifest has got or lost ``tag``: do lists show it, and does it hang on another?"""
+    if artifact.is_accessory_tag(tag) and not await store.has_subject(tx, manifest_id):
+        await store.set_accessory(tx, manifest_id, artifact.accessory_by_tag(await store.tags_of(tx, manifest_id)))
+    await store.relist(tx, manifest_id)
 
 
 class Tags:
@@ -50,7 +58,7 @@ class Tags:
             if await store.find_tagged_id(tx, place.repository_id, tag) is not None:
                 raise Conflict(f"There is a tag {tag} in {name.full} already: delete it first, or push to it.")
             await store.set_tag(tx, place.repository_id, tag, manifest.id)
-            await store.relist(tx, manifest.id)
+            await reconsider(tx, manifest.id, tag)
             await store.touch(tx, place.repository_id)
             event = TagCreated(repository=name.full, tag=tag, digest=manifest.digest, project_id=place.project_id)
             await journal.append(tx, caller.origin, event)
@@ -72,7 +80,7 @@ class Tags:
             if digest is None or manifest_id is None:
                 raise ManifestUnknown(name.full, tag)
             await store.delete_tag(tx, place.repository_id, tag)
-            await store.relist(tx, manifest_id)
+            await reconsider(tx, manifest_id, tag)
             await store.touch(tx, place.repository_id)
             event = TagDeleted(repository=name.full, tag=tag, digest=digest, project_id=place.project_id)
             await journal.append(tx, caller.origin, event)

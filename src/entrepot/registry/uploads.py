@@ -26,6 +26,7 @@ from entrepot.projects import ledger
 from entrepot.projects.ledger import QuotaExceededError
 from entrepot.projects.quota import Quotas, Room
 from entrepot.registry import repositories, store
+from entrepot.registry.blobs import arrive
 from entrepot.registry.errors import UploadUnknown
 from entrepot.registry.model import BlobPushed, StoredBlob, UploadSession
 from entrepot.registry.repositories import Repositories
@@ -353,12 +354,7 @@ class Uploads:
                 raise UploadUnknown(session.id)
             await store.add_blob(tx, blob)
             await store.link_blob(tx, session.repository_id, blob.digest)
-            late = await store.count_late(tx, project_id, blob.digest, blob.size) if self._options.sparse else 0
-            if late:
-                await ledger.release(tx, session.id)
-                await ledger.charge_manifest(tx, caller.origin, project_id, late, 0)
-            else:
-                await ledger.settle(tx, project_id, session.id, blob.digest, blob.size, deadline)
+            await arrive(tx, caller.origin, project_id, session.id, blob, deadline)
             event = BlobPushed(repository=name.full, digest=blob.digest, size=blob.size, project_id=project_id)
             await journal.append(tx, caller.origin, event)
 

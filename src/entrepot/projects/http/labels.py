@@ -30,7 +30,7 @@ class LabelChange(Body):
     """What a label is to show."""
 
     name: Word = Field(description="1 to 128 characters, unique in its scope.")
-    description: Word | None = None
+    description: Annotated[str, Field(max_length=1024)] | None = None
     color: Word | None = Field(None, description="#RRGGBB or #RGB, or empty.")
 
 

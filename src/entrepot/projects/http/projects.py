@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, Protocol
 
 from fastapi import Query, Request, Response
-from pydantic import Field, StringConstraints
 
 from entrepot.auth.model import Caller
 from entrepot.database import Database
-from entrepot.errors import InvalidInput, NotFound
+from entrepot.errors import Denied, InvalidInput, NotAuthenticated, NotFound
 from entrepot.kit.listing import Condition, Listing
 from entrepot.projects import ledger, store
-from entrepot.projects.model import ProjectDetails
+from entrepot.projects.http.bodies import (
+    ROLES,
+    Deletable,
+    FormerName,
+    NewName,
+    ProjectBody,
+    ProjectReq,
+    Resources,
+    Summary,
+    SummaryQuota,
+    Text,
+    metadata_of,
+    project_body,
+)
 from entrepot.projects.service import Projects
 from entrepot.settings.service import Settings
 from entrepot.web.rest import (
     Asking,
-    Body,
     InProject,
     Listed,
     PathText,
@@ -36,9 +46,6 @@ from entrepot.web.rule import ANYONE, LOGIN, Gate, project
 
 CREATE = ("project", "create")
 LIST = ("repository", "list")
-_ROLES = {1: "project_admin", 2: "developer", 3: "guest", 4: "maintainer", 5: "limited_guest"}
-
-Text = Annotated[str, StringConstraints(max_length=1024)]
 Caller_ = Annotated[Caller, Asking]
 
 
@@ -53,107 +60,6 @@ class Sight(Protocol):
 
     async def member_counts(self, project_id: int) -> dict[int, int]:
         """How many members a project has, by the role's id."""
-
-
-class Metadata(Body):
-    """Harbor's metadata of a project; every value is a text."""
-
-    public: Text | None = None
-    enable_content_trust: Text | None = None
-    enable_content_trust_cosign: Text | None = None
-    prevent_vul: Text | None = None
-    severity: Text | None = None
-    auto_scan: Text | None = None
-    auto_sbom_generation: Text | None = None
-    reuse_sys_cve_allowlist: Text | None = None
-    retention_id: Text | None = None
-    proxy_speed_kb: Text | None = None
-    max_upstream_conn: Text | None = None
-    proxy_cache_local_on_not_found: Text | None = None
-    proxy_referrer_api: Text | None = None
-    proxy_cache_filter_pattern: Text | None = None
-    proxy_cache_filter_kind: Text | None = None
-
-
-class ProjectReq(Body):
-    """A project to create, or what is to change of one."""
-
-    project_name: Annotated[str, StringConstraints(max_length=255)] | None = None
-    public: bool | None = None
-    metadata: Metadata | None = None
-    storage_limit: int | None = Field(None, ge=-1, le=2**53, description="Bytes; -1: no limit, 0: the default.")
-    registry_id: int | None = Field(None, ge=0, le=2**53)
-
-    def values(self) -> dict[str, str]:
-        """The metadata that was sent."""
-        values: dict[str, str] = self.metadata.model_dump(exclude_none=True) if self.metadata else {}
-        if self.public is not None:
-            values.setdefault("public", str(self.public).lower())
-        if self.registry_id:
-            raise InvalidInput("Proxy projects are not built yet: leave registry_id out.", code="BAD_REQUEST")
-        return values
-
-
-class ProjectBody(Body):
-    """A project."""
-
-    project_id: int
-    name: str
-    owner_id: int | None = None
-    owner_name: str
-    creation_time: datetime
-    update_time: datetime
-    deleted: bool = False
-    togglable: bool = False
-    current_user_role_id: int | None = None
-    current_user_role_ids: list[int] | None = None
-    repo_count: int | None = None
-    metadata: Metadata
-
-
-class Deletable(Body):
-    """Whether a project may be deleted, and if not, why."""
-
-    deletable: bool
-    message: str
-
-
-class Resources(Body):
-    """Bytes by kind of resource."""
-
-    storage: int
-
-
-class SummaryQuota(Body):
-    """What a project may hold, and holds."""
-
-    hard: Resources
-    used: Resources
-
-
-class Summary(Body):
-    """A project in numbers."""
-
-    repo_count: int
-    project_admin_count: int = 0
-    maintainer_count: int = 0
-    developer_count: int = 0
-    guest_count: int = 0
-    limited_guest_count: int = 0
-    quota: SummaryQuota
-
-
-class NewName(Body):
-    """The name that a project is to have."""
-
-    name: Annotated[str, StringConstraints(max_length=255)]
-
-
-class FormerName(Body):
-    """A name that still leads to a project."""
-
-    name: str
-    expires_at: datetime
 
 
 class ProjectRoutes:
@@ -208,7 +114,7 @@ class ProjectRoutes:
         counts = await self._projects.repository_counts(ids) if with_detail else {}
         roles = await self._sight.roles_in(caller, ids)
         bodies = [
-            _body(details, counts.get(details.id, 0) if with_detail else None, roles.get(details.id, []))
+            project_body(details, counts.get(details.id, 0) if with_detail else None, roles.get(details.id, []))
             for details in found
         ]
         return listed.of(bodies, total)
@@ -225,8 +131,8 @@ class ProjectRoutes:
             await self._gate.require_system(caller, CREATE)
         values = body.values()
         quota = body.storage_limit or None
-        if quota is not None and not caller.principal.is_admin:
-            quota = None  # as in Harbor: only an administrator of the system chooses another than the default
+        if quota is not None and not (caller.principal.is_admin or caller.principal.is_robot):
+            quota = None  # as in Harbor: only who may create projects anyhow chooses another than the default
         project_id = await self._projects.create(caller, body.project_name or "", values, quota)
         by_name = request.headers.get("x-resource-name-in-location", "").lower() == "true"
         located(response, f"{request.url.path.rstrip('/')}/{body.project_name if by_name else project_id}")
@@ -236,7 +142,7 @@ class ProjectRoutes:
         details = await self._projects.find(where.text, by_name=where.by_name)
         counts = await self._projects.repository_counts([details.id])
         roles = await self._sight.roles_in(caller, [details.id])
-        return _body(details, counts.get(details.id, 0), roles.get(details.id, []))
+        return project_body(details, counts.get(details.id, 0), roles.get(details.id, []))
 
     async def update(self, caller: Caller_, where: InProject, body: ProjectReq) -> None:
         """Change a project's metadata."""
@@ -254,15 +160,27 @@ class ProjectRoutes:
         message = await self._projects.why_not_deletable(details.id)
         return Deletable(deletable=not message, message=message)
 
-    async def summary(self, where: InProject) -> Summary:
-        """Give a project in numbers."""
+    async def summary(self, caller: Caller_, where: InProject) -> Summary:
+        """Give a project in numbers; its members' and its quota's to whoever may see those."""
         details = await self._projects.find(where.text, by_name=where.by_name)
         counts = await self._projects.repository_counts([details.id])
-        members = await self._sight.member_counts(details.id)
-        usage = await ledger.usage(self._database, details.id)
-        quota = SummaryQuota(hard=Resources(storage=usage.limit), used=Resources(storage=usage.total))
-        by_role = {f"{word}_count": members.get(role_id, 0) for role_id, word in _ROLES.items()}
-        return Summary(repo_count=counts.get(details.id, 0), quota=quota, **by_role)
+        summary = Summary(repo_count=counts.get(details.id, 0))
+        if await self._may(caller, ("member", "list"), details.id):
+            members = await self._sight.member_counts(details.id)
+            by_role = {f"{word}_count": members.get(role_id, 0) for role_id, word in ROLES.items()}
+            summary = summary.model_copy(update=by_role)
+        has_quota = await self._settings.boolean("quota_per_project_enable")
+        if has_quota and await self._may(caller, ("quota", "read"), details.id):
+            usage = await ledger.usage(self._database, details.id)
+            summary.quota = SummaryQuota(hard=Resources(storage=usage.limit), used=Resources(storage=usage.total))
+        return summary
+
+    async def _may(self, caller: Caller, permission: tuple[str, str], project_id: int) -> bool:
+        try:
+            await self._gate.require_in_project(caller, permission, project_id)
+        except (Denied, NotAuthenticated):
+            return False
+        return True
 
     async def rename(self, caller: Caller_, where: InProject, body: NewName) -> None:
         """Give a project another name; the present one leads to it for a while."""
@@ -301,16 +219,17 @@ class MetadataRoutes:
 
     async def list_all(self, where: InProject) -> dict[str, str]:
         """Read a project's metadata."""
-        return _metadata(await self._projects.find(where.text, by_name=where.by_name))
+        return metadata_of(await self._projects.find(where.text, by_name=where.by_name))
 
     async def add(self, caller: Caller_, where: InProject, body: dict[str, Text]) -> None:
         """Set a metadata of a project."""
         details = await self._projects.find(where.text, by_name=where.by_name)
-        await self._projects.update(caller, details.id, _one(body))
+        key, value = _one(body)
+        await self._projects.set_metadata(caller, details.id, key, value, is_new=True)
 
     async def read(self, where: InProject, meta_name: PathText) -> dict[str, str]:
         """Read one metadata of a project."""
-        found = _metadata(await self._projects.find(where.text, by_name=where.by_name))
+        found = metadata_of(await self._projects.find(where.text, by_name=where.by_name))
         if meta_name not in found:
             raise NotFound(f"The project has no metadata {meta_name}.")
         return {meta_name: found[meta_name]}
@@ -320,9 +239,7 @@ class MetadataRoutes:
         details = await self._projects.find(where.text, by_name=where.by_name)
         if meta_name not in body:
             raise InvalidInput(f"The body must give the value of {meta_name}.", code="BAD_REQUEST")
-        if meta_name not in _metadata(details):
-            raise NotFound(f"The project has no metadata {meta_name}.")
-        await self._projects.update(caller, details.id, {meta_name: body[meta_name]})
+        await self._projects.set_metadata(caller, details.id, meta_name, body[meta_name])
 
     async def remove(self, caller: Caller_, where: InProject, meta_name: PathText) -> None:
         """Take one metadata of a project away."""
@@ -330,29 +247,10 @@ class MetadataRoutes:
         await self._projects.drop_metadata(caller, details.id, meta_name)
 
 
-def _one(body: dict[str, str]) -> dict[str, str]:
+def _one(body: dict[str, str]) -> tuple[str, str]:
     if len(body) != 1:
         raise InvalidInput("Send one metadata at a time, as {name: value}.", code="BAD_REQUEST")
-    return body
-
-
-def _metadata(details: ProjectDetails) -> dict[str, str]:
-    return {"public": "true" if details.is_public else "false", **details.metadata}
-
-
-def _body(details: ProjectDetails, repositories: int | None, roles: list[int]) -> ProjectBody:
-    return ProjectBody(
-        project_id=details.id,
-        name=details.name,
-        owner_id=details.owner_id,
-        owner_name=details.owner_name,
-        creation_time=moment(details.created_at),
-        update_time=moment(details.updated_at),
-        current_user_role_id=roles[0] if roles else 0,
-        current_user_role_ids=roles or None,
-        repo_count=repositories,
-        metadata=Metadata(**_metadata(details)),
-    )
+    return next(iter(body.items()))
 
 
 def _filtered(listing: Listing, name: str, public: bool | None, owner: str) -> Listing:

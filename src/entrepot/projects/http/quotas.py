@@ -11,7 +11,8 @@ from pydantic import Field, WithJsonSchema
 from entrepot.auth.http.fields import Word
 from entrepot.auth.model import Caller
 from entrepot.errors import InvalidInput
-from entrepot.projects.quota_list import LARGEST_LIMIT, NO_LIMIT, Quota, QuotaSettings
+from entrepot.projects.quota_list import Quota, QuotaSettings
+from entrepot.projects.service import LARGEST_QUOTA
 from entrepot.web.rest import Asking, Body, Identifier, InProject, Listed, Route, get, moment, put
 from entrepot.web.rule import project, system
 
@@ -21,9 +22,7 @@ _Bytes = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _LIMITS = WithJsonSchema(
     {
         "type": "object",
-        "properties": {
-            _STORAGE: {"type": "integer", "minimum": NO_LIMIT, "maximum": LARGEST_LIMIT, "not": {"const": 0}}
-        },
+        "properties": {_STORAGE: {"type": "integer", "minimum": -1, "maximum": LARGEST_QUOTA, "not": {"const": 0}}},
         "required": [_STORAGE],
         "additionalProperties": False,
         "description": "Bytes that the project may hold; -1 for no limit.",

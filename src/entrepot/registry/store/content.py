@@ -2,58 +2,96 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, func, literal_column, or_, select, union_all, update
+from typing import Any
+
+from sqlalchemy import (
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    union,
+    union_all,
+    update,
+)
 
 from entrepot.database import Transaction, query, upsert
 from entrepot.oci import digest as digests
 from entrepot.projects.tables import project_content, reservations
 from entrepot.registry.tables import blobs, manifest_blobs, manifest_children, manifests, repositories, repository_blobs
 
-# BuildKit's caches list layers where an index lists manifests, so children may be blobs too.
-_LISTED = union_all(
-    select(manifest_blobs.c.digest).where(manifest_blobs.c.manifest_id == bindparam("manifest_id")),
-    select(manifest_children.c.digest).where(manifest_children.c.manifest_id == bindparam("manifest_id")),
+_MANIFEST = bindparam("manifest_id")
+_ZERO = literal_column("0")
+# Blobs and children alike: BuildKit's caches list layers where an index lists manifests.
+_LISTED = union(
+    select(manifest_blobs.c.digest).where(manifest_blobs.c.manifest_id == _MANIFEST),
+    select(manifest_children.c.digest).where(manifest_children.c.manifest_id == _MANIFEST),
 )
-_NAMED = select(blobs.c.digest).where(blobs.c.digest.in_(_LISTED))
 _HERE = project_content.c.project_id == bindparam("project_id")
 _ONCE_MORE = project_content.c.uses + literal_column("1")
 
+
+def _counted(insert: Any) -> Any:
+    """What an insert becomes whose content is named already; it may have been named before it came."""
+    larger = case((insert.excluded.size > project_content.c.size, insert.excluded.size), else_=project_content.c.size)
+    return insert.on_conflict_do_update(
+        index_elements=[project_content.c.project_id, project_content.c.digest],
+        set_={"uses": _ONCE_MORE, "size": larger},
+    ).returning(project_content.c.digest, project_content.c.size)
+
+
+_named = _LISTED.subquery("named")
+_HELD_SIZE = (
+    select(blobs.c.size)
+    .select_from(repository_blobs.join(blobs, blobs.c.digest == repository_blobs.c.digest))
+    .where(repository_blobs.c.repository_id == bindparam("repository_id"), repository_blobs.c.digest == _named.c.digest)
+    .scalar_subquery()
+)
+_RESERVED_SIZE = (
+    select(func.max(reservations.c.size))
+    .where(reservations.c.project_id == bindparam("project_id"), reservations.c.digest == _named.c.digest)
+    .scalar_subquery()
+)
+_SIZES_BEFORE = query(
+    select(project_content.c.digest, project_content.c.size).where(
+        _HERE, or_(project_content.c.digest.in_(_LISTED), project_content.c.digest == bindparam("digest"))
+    )
+)
 _COUNT_NAMED = upsert(
-    lambda insert: (
-        insert(project_content)
-        .from_select(
+    lambda insert: _counted(
+        insert(project_content).from_select(
             ["project_id", "digest", "size", "uses"],
             select(
                 bindparam("project_id", type_=project_content.c.project_id.type),
-                blobs.c.digest,
-                blobs.c.size,
+                _named.c.digest,
+                func.coalesce(_HELD_SIZE, _RESERVED_SIZE, _ZERO),
                 literal_column("1"),
-            ).where(blobs.c.digest.in_(_LISTED)),
+            ).where(_named.c.digest.is_not(None)),
         )
-        .on_conflict_do_update(
-            index_elements=[project_content.c.project_id, project_content.c.digest], set_={"uses": _ONCE_MORE}
-        )
-        .returning(project_content.c.size, project_content.c.uses)
     )
 )
 _COUNT_ONE = upsert(
-    lambda insert: (
-        insert(project_content)
-        .values(
+    lambda insert: _counted(
+        insert(project_content).values(
             project_id=bindparam("project_id"),
             digest=bindparam("digest"),
             size=bindparam("size"),
             uses=literal_column("1"),
         )
-        .on_conflict_do_update(
-            index_elements=[project_content.c.project_id, project_content.c.digest], set_={"uses": _ONCE_MORE}
-        )
-        .returning(project_content.c.size, project_content.c.uses)
     )
+)
+_COUNT_LATE = query(
+    update(project_content)
+    .where(_HERE, project_content.c.digest == bindparam("come"), project_content.c.size < bindparam("bytes"))
+    .values({"size": bindparam("bytes")})
 )
 _TAKE_RESERVED = query(
     delete(reservations)
-    .where(reservations.c.project_id == bindparam("project_id"), reservations.c.digest.in_(_NAMED))
+    .where(reservations.c.project_id == bindparam("project_id"), reservations.c.digest.in_(_LISTED))
     .returning(reservations.c.size)
 )
 _UNCOUNT_NAMED = query(
@@ -61,8 +99,8 @@ _UNCOUNT_NAMED = query(
     .where(
         _HERE,
         or_(
-            project_content.c.digest.in_(_NAMED),
-            project_content.c.digest.in_(select(manifests.c.digest).where(manifests.c.id == bindparam("manifest_id"))),
+            project_content.c.digest.in_(_LISTED),
+            project_content.c.digest.in_(select(manifests.c.digest).where(manifests.c.id == _MANIFEST)),
         ),
     )
     .values(uses=project_content.c.uses - literal_column("1"))
@@ -70,13 +108,16 @@ _UNCOUNT_NAMED = query(
 )
 _FORGET = query(delete(project_content).where(_HERE, project_content.c.digest == bindparam("digest")))
 
-_OF_REPOSITORY = union_all(
-    select(manifest_blobs.c.digest)
+_PAIRS = union(
+    select(manifest_blobs.c.manifest_id, manifest_blobs.c.digest)
     .select_from(manifests.join(manifest_blobs, manifest_blobs.c.manifest_id == manifests.c.id))
     .where(manifests.c.repository_id == bindparam("repository_id")),
-    select(manifest_children.c.digest)
-    .select_from(manifest_children.join(blobs, blobs.c.digest == manifest_children.c.digest))
-    .where(manifest_children.c.repository_id == bindparam("repository_id")),
+    select(manifest_children.c.manifest_id, manifest_children.c.digest).where(
+        manifest_children.c.repository_id == bindparam("repository_id")
+    ),
+).subquery("pairs")
+_OF_REPOSITORY = union_all(
+    select(_PAIRS.c.digest),
     select(manifests.c.digest).where(manifests.c.repository_id == bindparam("repository_id")),
 ).subquery("named")
 _USES_HERE = (
@@ -97,19 +138,44 @@ _HOLDERS = query(
     .select_from(repository_blobs.join(repositories, repositories.c.id == repository_blobs.c.repository_id))
     .where(repository_blobs.c.digest == bindparam("digest"), repositories.c.project_id == bindparam("project_id"))
 )
-_NAMING_IN_PROJECT = query(
-    select(func.count())
-    .select_from(manifest_blobs.join(repositories, repositories.c.id == manifest_blobs.c.repository_id))
-    .where(manifest_blobs.c.digest == bindparam("digest"), repositories.c.project_id == bindparam("project_id"))
+_elsewhere = repository_blobs.alias("elsewhere")
+_RELEASE_REPOSITORY = query(
+    delete(reservations)
+    .where(
+        reservations.c.project_id == bindparam("project_id"),
+        reservations.c.digest.in_(
+            select(repository_blobs.c.digest).where(repository_blobs.c.repository_id == bindparam("repository_id"))
+        ),
+        not_(
+            exists(
+                select(literal_column("1"))
+                .select_from(_elsewhere.join(repositories, repositories.c.id == _elsewhere.c.repository_id))
+                .where(
+                    _elsewhere.c.digest == reservations.c.digest,
+                    _elsewhere.c.repository_id != bindparam("repository_id"),
+                    repositories.c.project_id == bindparam("project_id"),
+                )
+            )
+        ),
+    )
+    .returning(reservations.c.size)
 )
 
 
-async def count_manifest(tx: Transaction, project_id: int, manifest_id: int, digest: str, size: int) -> tuple[int, int]:
-    """Count a new manifest and what it names; bytes that did not count before, and bytes that were reserved."""
-    rows = await tx.all(_COUNT_NAMED, project_id=project_id, manifest_id=manifest_id)
-    rows += await tx.all(_COUNT_ONE, project_id=project_id, digest=digests.pack(digest), size=size)
+async def count_manifest(
+    tx: Transaction, project_id: int, repository_id: int, manifest_id: int, digest: str, size: int
+) -> tuple[int, int]:
+    """Count a new manifest and what it names; bytes that did not count before, and bytes that were reserved.
+
+    Every name is a use, also of what is not there: so what is counted now is what is given back in the end, whatever
+    comes and goes between.
+    """
+    packed = digests.pack(digest)
+    before = dict(await tx.all(_SIZES_BEFORE, project_id=project_id, manifest_id=manifest_id, digest=packed))
+    rows = await tx.all(_COUNT_NAMED, project_id=project_id, repository_id=repository_id, manifest_id=manifest_id)
+    rows += await tx.all(_COUNT_ONE, project_id=project_id, digest=packed, size=size)
     reserved = await tx.all(_TAKE_RESERVED, project_id=project_id, manifest_id=manifest_id)
-    return sum(row[0] for row in rows if row[1] == 1), sum(row[0] for row in reserved)
+    return sum(row[1] - before.get(row[0], 0) for row in rows), sum(row[0] for row in reserved)
 
 
 async def uncount_manifest(tx: Transaction, project_id: int, manifest_id: int) -> int:
@@ -136,10 +202,11 @@ async def count_holders(tx: Transaction, project_id: int, digest: str) -> int:
 
 async def count_late(tx: Transaction, project_id: int, digest: str, size: int) -> int:
     """Count a blob that manifests named before it came; the bytes that did not count before."""
-    packed = digests.pack(digest)
-    row = await tx.one(_NAMING_IN_PROJECT, project_id=project_id, digest=packed)
-    fresh = 0
-    for _ in range(int(row[0]) if row else 0):
-        counted = await tx.one(_COUNT_ONE, project_id=project_id, digest=packed, size=size)
-        fresh += size if counted and counted[1] == 1 else 0
-    return fresh
+    changed = await tx.run(_COUNT_LATE, project_id=project_id, come=digests.pack(digest), bytes=size)
+    return size if changed else 0
+
+
+async def release_repository(tx: Transaction, project_id: int, repository_id: int) -> int:
+    """A repository is about to go; the bytes that were reserved for blobs that it alone holds."""
+    rows = await tx.all(_RELEASE_REPOSITORY, project_id=project_id, repository_id=repository_id)
+    return sum(row[0] for row in rows)

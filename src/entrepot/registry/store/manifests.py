@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, delete, exists, func, insert, literal_column, not_, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, exists, insert, literal_column, not_, or_, select, update
 
 from entrepot.database import Database, Transaction, query
 from entrepot.kit import clock
@@ -63,8 +63,8 @@ _ADD_MANIFEST = query(
     .values({c.name: bindparam(c.name) for c in manifests.columns if c.name != "id"})
     .returning(manifests.c.id)
 )
-MOST_BYTES = 2**62
-"""A bound on sums of sizes that documents only claim, so that they fit a column."""
+MOST_BYTES = 2**50
+"""A bound on sums of sizes that documents only claim, so that they fit a column, and sums of them too."""
 
 _ADD_PAYLOAD = query(insert(manifest_payloads).values({c.name: bindparam(c.name) for c in manifest_payloads.columns}))
 _SET_MEDIA_TYPE = query(
@@ -104,7 +104,7 @@ async def add_references(
 
 
 _CHILDREN_SIZE = query(
-    select(func.coalesce(func.sum(manifests.c.total_size), literal_column("0")))
+    select(manifests.c.total_size)
     .select_from(
         manifest_children.join(
             manifests,
@@ -158,8 +158,9 @@ _SET_ACCESSORY = query(
 
 async def add_children_size(tx: Transaction, manifest_id: int) -> None:
     """Count what the children of an index hold as part of it."""
-    row = await tx.one(_CHILDREN_SIZE, manifest_id=manifest_id)
-    await tx.run(_ADD_SIZE, manifest=manifest_id, more=min(int(row[0]) if row else 0, MOST_BYTES))
+    # Summed here: a sum that overflows fails every write of its batch, and the sizes are what somebody claims.
+    more = sum(row[0] for row in await tx.all(_CHILDREN_SIZE, manifest_id=manifest_id))
+    await tx.run(_ADD_SIZE, manifest=manifest_id, more=min(more, MOST_BYTES))
 
 
 async def relist(tx: Transaction, manifest_id: int) -> None:
@@ -190,6 +191,15 @@ async def set_accessory(tx: Transaction, manifest_id: int, accessory: Accessory 
         subject_digest=digests.pack(accessory.subject) if accessory else None,
         new_kind=accessory.kind if accessory else None,
     )
+
+
+_SUBJECT = query(select(manifests.c.subject).where(manifests.c.id == bindparam("manifest_id")))
+
+
+async def has_subject(reader: Reader, manifest_id: int) -> bool:
+    """Whether the document itself says what it hangs on."""
+    row = await reader.one(_SUBJECT, manifest_id=manifest_id)
+    return row is not None and row[0] is not None
 
 
 _DELETE_MANIFEST = query(delete(manifests).where(manifests.c.id == bindparam("manifest_id")))
