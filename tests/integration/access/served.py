@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -94,7 +95,7 @@ class Served:
 
     async def push(self, name: str, tag: str, text: str, who: Credential = ADMIN) -> tuple[str, str]:
         """The digests of an image and of its configuration."""
-        config = f"config {text}".encode()
+        config = json.dumps({"history": [], "comment": text}).encode()
         config_digest = digests.of(config)
         await self.done("POST", f"/v2/{name}/blobs/uploads/", who, params={"digest": config_digest}, content=config)
         payload = image(config, [])

@@ -207,7 +207,7 @@ def test_a_renamed_project_is_found_by_both_names_and_keeps_what_it_holds(run: B
             found = await store.find(rig.database, name)
             assert found is not None
             assert (found.id, found.name) == (before.id, "crew")
-            pulled = await rig.manifests.pull(rig.admin, parse_name(f"{name}/app"), "1")
+            pulled = await rig.manifests.get(rig.admin, parse_name(f"{name}/app"), "1")
             assert pulled.payload == payload
         [(former, expires_at)] = await verbs(rig).former_names(before.id)
         assert former == "team"

@@ -24,7 +24,13 @@ def test_a_project_is_made_once_and_the_journal_knows_by_whom(run: Bench) -> Non
         with pytest.raises(Conflict, match="team"):
             await service.create(rig.database, JANE, "team", is_public=False)
         assert await rig.events() == [
-            {"kind": "ProjectCreated", "principal": "jane", "project": "team", "is_public": True}
+            {
+                "kind": "ProjectCreated",
+                "principal": "jane",
+                "project": "team",
+                "project_id": found.id,
+                "is_public": True,
+            }
         ]
         assert await store.find(rig.database, "team") == found
 
@@ -63,7 +69,13 @@ def test_visibility_changes_and_the_journal_says_so(run: Bench) -> None:
         assert found is not None
         assert found.is_public
         assert (await rig.events(1)) == [
-            {"kind": "ProjectUpdated", "principal": "jane", "project": "team", "changes": {"public": "true"}}
+            {
+                "kind": "ProjectUpdated",
+                "principal": "jane",
+                "project": "team",
+                "project_id": found.id,
+                "changes": {"public": "true"},
+            }
         ]
         with pytest.raises(NotFound, match="nosuch"):
             await service.set_public(rig.database, JANE, "nosuch", is_public=True)

@@ -30,7 +30,7 @@ def _query(statement: str) -> Query:
     return query(text(statement))
 
 
-_USED = _query(f"SELECT coalesce(sum(size), 0), count(*) FROM ({_NAMED})")  # noqa: S608 - a constant
+_USED = _query(f"SELECT coalesce(sum(size), 0), count(*) FROM ({_NAMED})")
 _KEPT = _query("SELECT coalesce(sum(size), 0), coalesce(min(uses), 1) FROM project_content WHERE project_id = :project")
 _RESERVED = _query("SELECT coalesce(sum(size), 0) FROM reservations WHERE project_id = :project")
 _TWICE = _query(

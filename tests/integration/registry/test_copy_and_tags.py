@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -394,10 +395,8 @@ def test_deleting_while_others_push_leaves_the_ledger_true(run: Bench) -> None:
         )
         assert all(result is None or isinstance(result, EntrepotError) for result in results), results
         await usage(one)
-        try:
+        with contextlib.suppress(RepositoryUnknown):
             await one.repositories.delete(one.admin, APP)
-        except RepositoryUnknown:
-            pass
         assert (await usage(two)).used == 0
 
     run.both(work)

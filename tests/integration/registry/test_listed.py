@@ -359,7 +359,8 @@ OLD_TABLES = {
     "repositories": "id, project_id, path, created_at",
     "blobs": "*",
     "repository_blobs": "*",
-    "manifests": "id, repository_id, digest, media_type, artifact_type, config_type, size, subject, referrer, created_at",
+    "manifests": "id, repository_id, digest, media_type, artifact_type, config_type, size, subject, referrer,"
+    " created_at",
     "manifest_payloads": "*",
     "manifest_blobs": "*",
     "manifest_children": "*",

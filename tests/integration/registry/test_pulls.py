@@ -20,7 +20,10 @@ from tests.integration.rig import Bench, Rig, child, index, name_of
 
 APP = name_of("team/app")
 JANE = Caller(
-    principal=Principal(1, "jane", is_admin=True), client_address="198.51.100.7", user_agent="skopeo/1", request_id="r-9"
+    principal=Principal(1, "jane", is_admin=True),
+    client_address="198.51.100.7",
+    user_agent="skopeo/1",
+    request_id="r-9",
 )
 
 _RECORDS = query(select(journal).where(journal.c.kind == bindparam("kind")).order_by(journal.c.id))
@@ -34,7 +37,7 @@ async def records(rig: Rig, kind: str = "ManifestPulled") -> list[dict[str, Any]
 
 
 async def count(rig: Rig, path: str = "app") -> int:
-    return int(dict([(row[0], row[1]) for row in await rig.database.all(_COUNTS)])[path])
+    return int({row[0]: row[1] for row in await rig.database.all(_COUNTS)}[path])
 
 
 async def times(rig: Rig) -> list[int | None]:
@@ -73,9 +76,7 @@ def test_what_many_pulls_have_in_common_does_not_mix_what_they_have_not(run: Ben
     async def work(rig: Rig) -> None:
         await rig.push_image("team/app", "v1", "1")
         await rig.push_image("team/app", "v2", "2")
-        made = [
-            (f"user-{n % 3}", f"192.0.2.{n}", f"agent {n % 5}", f"r-{n}", ("v1", "v2")[n % 2]) for n in range(60)
-        ]
+        made = [(f"user-{n % 3}", f"192.0.2.{n}", f"agent {n % 5}", f"r-{n}", ("v1", "v2")[n % 2]) for n in range(60)]
         for name, address, agent, request, tag in made:
             principal = Principal(1, name, is_admin=True)
             await pull(

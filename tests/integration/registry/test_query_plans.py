@@ -41,10 +41,12 @@ SORTS = {
     "access.store.members._COUNT_NAMED": "the members of one project",
     "access.store.members._LIST": "the members of one project",
     "access.store.members._LIST_NAMED": "the members of one project",
+    "access.store.reach._MEMBER_COUNTS": "the members of the projects on one page",
     "auth.store.sessions._TRIM": "the sessions of one user, which it bounds",
     "projects.ledger._OLDEST_COMPLETE": "only when a project is full: its blobs that no manifest names yet",
     "projects.store._LIST_FORMER": "the former names of one project",
     "registry.listing.contents._RECLAIMABLE": _SURVEY,
+    "registry.store.content._COUNT_NAMED": "what one manifest names, each once",
     "registry.store.content._UNCOUNT_REPOSITORY": "what one repository names is counted by digest; then it is gone",
     "registry.store.tags._TAGS_OF": "the tags of one manifest",
 }
@@ -70,12 +72,15 @@ ALL = statements()
 
 _NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)"
 _MORE_ROWS = f"""
-    {_NUMBERS} INSERT OR IGNORE INTO users (id, name, password_hash, is_admin, is_disabled, credential_version, created_at)
+    {_NUMBERS} INSERT OR IGNORE INTO
+        users (id, name, password_hash, is_admin, is_disabled, credential_version, created_at)
         SELECT i, 'user-' || i, '', 0, 0, 1, i FROM n;
     {_NUMBERS} INSERT OR IGNORE INTO user_groups (id, name, kind, ldap_dn, created_at)
         SELECT i, 'group-' || i, 3, '', i FROM n;
-    {_NUMBERS} INSERT OR IGNORE INTO projects (id, name, is_public, created_at) SELECT i, 'project-' || i, i % 9 = 0, i FROM n;
-    {_NUMBERS} INSERT OR IGNORE INTO repositories (id, project_id, path, created_at) SELECT i, 100 + i % 700, 'r' || i, i FROM n;
+    {_NUMBERS} INSERT OR IGNORE INTO projects (id, name, is_public, created_at)
+        SELECT i, 'project-' || i, i % 9 = 0, i FROM n;
+    {_NUMBERS} INSERT OR IGNORE INTO repositories (id, project_id, path, created_at)
+        SELECT i, 100 + i % 700, 'r' || i, i FROM n;
     {_NUMBERS} INSERT OR IGNORE INTO blobs (digest, size, location, created_at) SELECT randomblob(33), i, '', i FROM n;
     {_NUMBERS} INSERT OR IGNORE INTO group_users (group_id, user_id) SELECT i, 1000 - i % 50 FROM n;
     {_NUMBERS} INSERT OR IGNORE INTO grants (project_id, user_id, role_id, repositories, tags, created_at)
@@ -145,6 +150,14 @@ def test_a_statement_reads_no_whole_table_and_sorts_nothing(
     plan = plan_of(connection, ALL[name])
     assert not reads_all(connection, plan) or name in READS_MANY, plan
     assert not sorts(plan) or name in SORTS, plan
+
+
+@pytest.mark.parametrize("name", ["_SIZES_BEFORE", "_UNCOUNT_NAMED", "_TAKE_RESERVED", "_COUNT_LATE"])
+def test_what_a_manifest_costs_the_ledger_is_what_it_names(connection: sqlite3.Connection, name: str) -> None:
+    """Not what its project holds: each name is a seek."""
+    plan = plan_of(connection, ALL[f"registry.store.content.{name}"])
+    first = next(step for step in plan if "project_content" in step or "reservations" in step)
+    assert "(project_id=? AND digest=?)" in first, plan
 
 
 def test_the_statements_are_found() -> None:

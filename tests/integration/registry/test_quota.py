@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,12 @@ from hypothesis import strategies as st
 from entrepot.errors import EntrepotError
 from entrepot.kit import clock
 from entrepot.oci import digest as digests
-from entrepot.oci.mediatype import OCI_MANIFEST
 from entrepot.projects import ledger
 from entrepot.projects.ledger import QuotaExceededError
 from entrepot.registry.errors import UploadUnknown
 from entrepot.registry.uploads import Chunk
 from tests.integration.registry.recount import limit, usage
-from tests.integration.rig import CONFIG_TYPE, LAYER_TYPE, Bench, Rig, body, child, descriptor, image, index, name_of
+from tests.integration.rig import Bench, Rig, body, child, descriptor, image, index, name_of
 
 APP = name_of("team/app")
 OTHER = name_of("team/other")
@@ -129,11 +129,13 @@ def test_an_upload_whose_length_cannot_fit_is_refused_before_its_bytes_are_taken
 
         for attempt in ("finish", "append"):
             session = await rig.uploads.start(rig.admin, APP)
+            pushing: Awaitable[Any] = (
+                rig.uploads.finish(rig.admin, APP, session, digests.of(BIG), never(), None, len(BIG))
+                if attempt == "finish"
+                else rig.uploads.append(rig.admin, APP, session, never(), None, len(BIG))
+            )
             with pytest.raises(QuotaExceededError):
-                if attempt == "finish":
-                    await rig.uploads.finish(rig.admin, APP, session, digests.of(BIG), never(), None, len(BIG))
-                else:
-                    await rig.uploads.append(rig.admin, APP, session, never(), None, len(BIG))
+                await pushing
             with pytest.raises(UploadUnknown):
                 await rig.uploads.offset(rig.admin, APP, session)
         assert await figures(rig) == (0, 0)
@@ -535,9 +537,8 @@ INDEXES = [
     index([descriptor(BLOBS[3]), descriptor(BLOBS[4])]),
     index([], subject=child(IMAGES[0])),
 ]
-ODD = (
-    b'{"schemaVersion":2,"mediaType":"application/vnd.acme.odd.v1+json",'
-    + b'"layers":[%s],"manifests":[%s]}' % ((json.dumps(descriptor(BLOBS[2])).encode(),) * 2)
+ODD = b'{"schemaVersion":2,"mediaType":"application/vnd.acme.odd.v1+json",' + b'"layers":[%s],"manifests":[%s]}' % (
+    (json.dumps(descriptor(BLOBS[2])).encode(),) * 2
 )
 MANIFESTS = [*IMAGES, *INDEXES, ODD, index([child(INDEXES[1], "application/vnd.oci.image.index.v1+json")])]
 
@@ -617,8 +618,8 @@ steps = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield tmp_path_factory.mktemp("ledger")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ledger")
 
 
 @pytest.mark.parametrize("sparse", ["false", "true"])
@@ -634,17 +635,13 @@ def test_the_ledger_says_what_the_tables_hold_whatever_was_done(
         await limit(one, "else", size * 2 if size > 0 else size)
         for number, step in enumerate(done):
             rig = two if both and number % 2 else one
-            try:
+            with contextlib.suppress(EntrepotError):
                 await step(rig)
-            except EntrepotError:
-                pass
             for name in ("team", "else"):
                 await usage(one, name, is_whole=sparse == "false")
         for name in NAMES:
-            try:
+            with contextlib.suppress(EntrepotError):
                 await one.repositories.delete(one.admin, name_of(name))
-            except EntrepotError:
-                pass
         await ledger.expire(one.database, clock.now_us() * 2)
         for name in ("team", "else"):
             assert await figures(one, name) == (0, 0)

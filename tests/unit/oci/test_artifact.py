@@ -133,7 +133,16 @@ def test_the_subject_goes_before_a_tag() -> None:
 
 @pytest.mark.parametrize(
     "tag",
-    ["v1", TAG, f"{TAG}.sig2", f"{TAG}.signature", f"x{TAG}.sig", f"{TAG[:-1]}.sig", f"{TAG.upper()}.sig", f"{TAG}.sig\n"],
+    [
+        "v1",
+        TAG,
+        f"{TAG}.sig2",
+        f"{TAG}.signature",
+        f"x{TAG}.sig",
+        f"{TAG[:-1]}.sig",
+        f"{TAG.upper()}.sig",
+        f"{TAG}.sig\n",
+    ],
 )
 def test_other_tags_name_nothing(tag: str) -> None:
     assert artifact.accessory_of(manifest("application/vnd.oci.image.config.v1+json"), [tag]) is None

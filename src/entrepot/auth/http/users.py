@@ -197,8 +197,9 @@ class AccountRoutes:
         await self._users.delete(caller.origin, user_id)
 
     async def _require_reach(self, caller: Caller, user_id: int) -> None:
-        """A robot account that manages users must not become an administrator by taking one over."""
-        if (await self._users.get(user_id)).is_admin:
+        """Whoever only manages users must not become an administrator or an auditor by taking one over."""
+        user = await self._users.get(user_id)
+        if user.is_admin or user.is_auditor:
             _require_admin(caller)
 
 
@@ -207,7 +208,7 @@ def _is_own(caller: Caller, user_id: int) -> bool:
 
 
 def _require_admin(caller: Caller) -> None:
-    if not caller.principal.is_admin:
+    if not caller.principal.is_admin or caller.principal.scope is not None:  # a limited token stays limited
         raise Denied("Only an administrator does this to or for administrators and auditors.", code="FORBIDDEN")
 
 

@@ -46,6 +46,8 @@ from entrepot.web.rule import ANYONE, LOGIN, Gate, project
 
 CREATE = ("project", "create")
 LIST = ("repository", "list")
+_OWNER = "api:*"
+"""What the bound of a token holds that stands for its owner (``access.model.API``)."""
 Caller_ = Annotated[Caller, Asking]
 
 
@@ -106,6 +108,8 @@ class ProjectRoutes:
         with_detail: Annotated[bool, Query(description="With the number of repositories.")] = True,
     ) -> list[ProjectBody]:
         """List the projects that the caller may see."""
+        if caller.bound is not None and not caller.principal.is_anonymous and _OWNER not in caller.bound:
+            raise Denied("A token for repositories does not list projects: use one without a scope, or a password.")
         listing = _filtered(listed.listing, name, public, owner)
         places = await self._sight.places(caller)
         visible = None if places.everywhere else sorted(places.projects)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
     bindparam,
     case,
     delete,
@@ -12,7 +14,6 @@ from sqlalchemy import (
     func,
     literal_column,
     not_,
-    or_,
     select,
     union,
     union_all,
@@ -24,13 +25,16 @@ from entrepot.oci import digest as digests
 from entrepot.projects.tables import project_content, reservations
 from entrepot.registry.tables import blobs, manifest_blobs, manifest_children, manifests, repositories, repository_blobs
 
-_MANIFEST = bindparam("manifest_id")
-_ZERO = literal_column("0")
+_MANIFEST: BindParameter[Any] = bindparam("manifest_id")
+_ZERO: ColumnElement[Any] = literal_column("0")
 # Blobs and children alike: BuildKit's caches list layers where an index lists manifests.
-_LISTED = union(
+_LISTED = (
     select(manifest_blobs.c.digest).where(manifest_blobs.c.manifest_id == _MANIFEST),
     select(manifest_children.c.digest).where(manifest_children.c.manifest_id == _MANIFEST),
 )
+_ITSELF = select(manifests.c.digest).where(manifests.c.id == _MANIFEST)
+# One list: of two with OR between them SQLite would make a walk through all of the project.
+_AMONG_ITS = project_content.c.digest.in_(union_all(*_LISTED, _ITSELF))
 _HERE = project_content.c.project_id == bindparam("project_id")
 _ONCE_MORE = project_content.c.uses + literal_column("1")
 
@@ -44,7 +48,7 @@ def _counted(insert: Any) -> Any:
     ).returning(project_content.c.digest, project_content.c.size)
 
 
-_named = _LISTED.subquery("named")
+_named = union(*_LISTED).subquery("named")
 _HELD_SIZE = (
     select(blobs.c.size)
     .select_from(repository_blobs.join(blobs, blobs.c.digest == repository_blobs.c.digest))
@@ -56,11 +60,7 @@ _RESERVED_SIZE = (
     .where(reservations.c.project_id == bindparam("project_id"), reservations.c.digest == _named.c.digest)
     .scalar_subquery()
 )
-_SIZES_BEFORE = query(
-    select(project_content.c.digest, project_content.c.size).where(
-        _HERE, or_(project_content.c.digest.in_(_LISTED), project_content.c.digest == bindparam("digest"))
-    )
-)
+_SIZES_BEFORE = query(select(project_content.c.digest, project_content.c.size).where(_HERE, _AMONG_ITS))
 _COUNT_NAMED = upsert(
     lambda insert: _counted(
         insert(project_content).from_select(
@@ -91,18 +91,12 @@ _COUNT_LATE = query(
 )
 _TAKE_RESERVED = query(
     delete(reservations)
-    .where(reservations.c.project_id == bindparam("project_id"), reservations.c.digest.in_(_LISTED))
+    .where(reservations.c.project_id == bindparam("project_id"), reservations.c.digest.in_(union_all(*_LISTED)))
     .returning(reservations.c.size)
 )
 _UNCOUNT_NAMED = query(
     update(project_content)
-    .where(
-        _HERE,
-        or_(
-            project_content.c.digest.in_(_LISTED),
-            project_content.c.digest.in_(select(manifests.c.digest).where(manifests.c.id == _MANIFEST)),
-        ),
-    )
+    .where(_HERE, _AMONG_ITS)
     .values(uses=project_content.c.uses - literal_column("1"))
     .returning(project_content.c.digest, project_content.c.size, project_content.c.uses)
 )
@@ -171,7 +165,9 @@ async def count_manifest(
     comes and goes between.
     """
     packed = digests.pack(digest)
-    before = dict(await tx.all(_SIZES_BEFORE, project_id=project_id, manifest_id=manifest_id, digest=packed))
+    before: dict[bytes, int] = {}
+    for row in await tx.all(_SIZES_BEFORE, project_id=project_id, manifest_id=manifest_id):
+        before[row[0]] = row[1]
     rows = await tx.all(_COUNT_NAMED, project_id=project_id, repository_id=repository_id, manifest_id=manifest_id)
     rows += await tx.all(_COUNT_ONE, project_id=project_id, digest=packed, size=size)
     reserved = await tx.all(_TAKE_RESERVED, project_id=project_id, manifest_id=manifest_id)
