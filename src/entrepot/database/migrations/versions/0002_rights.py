@@ -10,6 +10,9 @@ from entrepot.oci import artifact, digest, manifest
 
 revision = "0002"
 down_revision = "0001"
+_MOST_BYTES = 2**50
+"""As ``registry.store.MOST_BYTES`` was when this was written."""
+
 branch_labels = None
 depends_on = None
 
@@ -318,15 +321,16 @@ def _fill_manifests() -> None:
         except InvalidInput:
             continue
         accessory = artifact.accessory_of(document, tags)
-        total = size + document.named_size
-        for child in document.children:
-            total += (
+        inside = 0
+        for listed in {child.digest for child in document.children}:
+            inside += (
                 bind.exec_driver_sql(
                     "SELECT total_size FROM manifests WHERE repository_id = ? AND digest = ?",
-                    (repository_id, digest.pack(child.digest)),
+                    (repository_id, digest.pack(listed)),
                 ).scalar()
                 or 0
             )
+        total = min(size + document.named_size, _MOST_BYTES) + min(inside, _MOST_BYTES)
         bind.exec_driver_sql(
             "UPDATE manifests SET kind = ?, total_size = ?, accessory_of = ?, accessory_kind = ? WHERE id = ?",
             (
@@ -353,8 +357,12 @@ def _fill_ledger() -> None:
         " SELECT project_id, digest, max(size), count(*) FROM ("
         " SELECT r.project_id, m.digest, m.size FROM manifests m JOIN repositories r ON r.id = m.repository_id"
         " UNION ALL"
-        " SELECT r.project_id, b.digest, b.size FROM manifest_blobs n JOIN repositories r ON r.id = n.repository_id"
-        " JOIN blobs b ON b.digest = n.digest) AS content GROUP BY project_id, digest"
+        " SELECT r.project_id, n.digest, coalesce(b.size, 0) FROM"
+        " (SELECT manifest_id, repository_id, digest FROM manifest_blobs"
+        " UNION SELECT manifest_id, repository_id, digest FROM manifest_children) AS n"
+        " JOIN repositories r ON r.id = n.repository_id"
+        " LEFT JOIN repository_blobs h ON h.repository_id = n.repository_id AND h.digest = n.digest"
+        " LEFT JOIN blobs b ON b.digest = h.digest) AS content GROUP BY project_id, digest"
     )
     op.execute(
         "UPDATE project_usage SET used = coalesce((SELECT sum(size) FROM project_content c"
