@@ -252,8 +252,14 @@ class Guardian:
         return await self._allows(principal, permission, name, project, (None,))
 
     async def places(self, caller: Caller, permission: Permission = LIST_REPOSITORIES) -> Places:
-        """Where the caller holds a permission, for lists over projects."""
+        """Where the caller holds a permission, for lists over projects.
+
+        Raises:
+            Denied: the caller's token is for certain repositories only.
+        """
         principal = caller.principal
+        if not _stands_for_owner(caller) and CATALOG not in (caller.bound or ()):
+            raise Denied("A token for repositories opens no other doors: use one without a scope, or a password.")
         if principal.scope is None and (
             principal.is_admin or (principal.is_auditor and permission[1] in {"list", "read"})
         ):

@@ -13,6 +13,8 @@ from entrepot.web.exchange import Exchange
 SESSION_COOKIE = COOKIE
 CSRF_HEADER = b"x-harbor-csrf-token"
 
+# Harbor's tools answer a refusal with the token of its header and this cookie; terraform's provider insists on both.
+_COMPANION = (b"set-cookie", b"_gorilla_csrf=unused; Path=/; HttpOnly; SameSite=Strict")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -39,6 +41,7 @@ class SessionGuard:
         if exchange.method in _READING:
             return
         if not hmac.compare_digest(exchange.header(CSRF_HEADER) or b"", token):
+            exchange.answer_headers.append(_COMPANION)
             raise Denied(
                 "A session changes nothing without its token: send the X-Harbor-CSRF-Token that the last answer "
                 "carried.",

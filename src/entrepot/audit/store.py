@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, ColumnElement, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, bindparam, func, literal_column, select
 
 from entrepot.audit.model import Record
 from entrepot.database import Database, Query, query
@@ -70,13 +70,13 @@ _ENDS = query(
         select(func.max(_c.id)).scalar_subquery(),
     )
 )
-_COUNT_ALL = query(select(func.count()).select_from(journal).where(_c.operation > ""))
+_COUNT_ALL = query(select(func.count()).select_from(journal).where(_c.operation > literal_column("''")))
 _COUNT_OPERATION = query(select(func.count()).select_from(journal).where(_c.operation == bindparam("operation")))
 
 
 def _edge(order: ColumnElement[Any]) -> Any:
     inside = _c.id.between(bindparam("least"), bindparam("greatest"))
-    return select(_c.occurred_at).where(inside).order_by(order).limit(1).scalar_subquery()
+    return select(_c.occurred_at).where(inside).order_by(order).limit(literal_column("1")).scalar_subquery()
 
 
 _EDGES = query(select(_edge(_c.id.asc()), _edge(_c.id.desc())))

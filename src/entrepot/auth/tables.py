@@ -106,6 +106,7 @@ robots = Table(
     Column("creator_id", Integer, nullable=False),
     Column("last_used_at", BigInteger),
     Column("last_used_address", Text),
+    Index("ix_robots_project_id", "project_id"),
     Index("ix_robots_name", text("coalesce(project_id, 0)"), "name", unique=True),
     sqlite_autoincrement=True,
 )

@@ -14,6 +14,7 @@ from entrepot.database import Database, Transaction, query, upsert
 from entrepot.errors import Denied
 from entrepot.journal import store as journal
 from entrepot.journal.model import Origin
+from entrepot.kit import clock
 from entrepot.oci import digest as digests
 from entrepot.projects.model import QuotaWarned, Usage
 from entrepot.projects.tables import project_content, project_usage, projects, reservations
@@ -23,6 +24,8 @@ Reader = Database | Transaction
 _WARN_AT = 85
 """Per cent of the limit from which a project's administrators are warned."""
 _TAKEN_AT_ONCE = 1000
+_HOUR = 3_600_000_000
+_EVER = 2**62
 
 
 class QuotaExceededError(Denied):
@@ -104,17 +107,18 @@ _HELD = query(
 _PROLONG = query(
     update(reservations).where(reservations.c.id == bindparam("which")).values(expires_at=bindparam("expires_at"))
 )
+_GIVES_WAY = (
+    reservations.c.project_id == bindparam("project_id"),
+    reservations.c.digest.is_not(None),
+    reservations.c.expires_at <= bindparam("until"),
+)
 _OLDEST_COMPLETE = query(
     select(reservations.c.id, reservations.c.size)
-    .where(reservations.c.project_id == bindparam("project_id"), reservations.c.digest.is_not(None))
+    .where(*_GIVES_WAY)
     .order_by(reservations.c.expires_at, reservations.c.id)
     .limit(literal_column(str(_TAKEN_AT_ONCE)))
 )
-_COMPLETE = query(
-    select(func.coalesce(func.sum(reservations.c.size), literal_column("0"))).where(
-        reservations.c.project_id == bindparam("project_id"), reservations.c.digest.is_not(None)
-    )
-)
+_COMPLETE = query(select(func.coalesce(func.sum(reservations.c.size), literal_column("0"))).where(*_GIVES_WAY))
 _EXPIRED = query(
     select(reservations.c.id, reservations.c.project_id, reservations.c.size)
     .where(reservations.c.expires_at < bindparam("now"))
@@ -146,8 +150,9 @@ async def reserve(
 ) -> None:
     """Let a reservation be ``size`` bytes, in all.
 
-    Where there is no room, blobs that were pushed and are not named give way, the oldest first: else those of pushes
-    that can never end would stand in the way of each other.
+    Where there is no room, reservations in their last hour give way, those that end first before the others: a push
+    that was refused puts what it has left into its last hour, so that pushes that can never end do not stand in the
+    way of those that can.
 
     Args:
         tx: the transaction.
@@ -166,7 +171,7 @@ async def reserve(
     if more > 0 and not is_ahead:
         now = await usage(tx, project_id)
         if now.limit >= 0 and now.total + more > now.limit:
-            await _make_room(tx, project_id, now.total + more - now.limit, now, more)
+            await _make_room(tx, project_id, now.total + more - now.limit, now, more, last_hour())
     await _charge(tx, project_id, 0, more)
     await tx.run(_SAVE, id=reservation_id, project_id=project_id, digest=digest, size=size, expires_at=expires_at)
 
@@ -217,7 +222,7 @@ async def charge_manifest(tx: Transaction, origin: Origin, project_id: int, used
     before = await usage(tx, project_id)
     excess = before.total + used - released - before.limit
     if before.limit >= 0 and excess > 0 and used > 0:
-        await _make_room(tx, project_id, excess, before, used - released)
+        await _make_room(tx, project_id, excess, before, used - released, _EVER)
     await _charge(tx, project_id, used, -released, needed=used - released)
     if before.limit > 0 and used > 0:
         await _warn(tx, origin, project_id, before)
@@ -237,10 +242,15 @@ async def uncharge(tx: Transaction, project_id: int, used: int, reserved: int = 
     await _charge(tx, project_id, -used, -reserved)
 
 
-async def giving_way(reader: Reader, project_id: int) -> int:
-    """Bytes of what is reserved that would give way to another push."""
-    row = await reader.one(_COMPLETE, project_id=project_id)
+async def giving_way(reader: Reader, project_id: int, until: int | None = None) -> int:
+    """Bytes of what is reserved that would give way to another push; ``until``: what ends before that time."""
+    row = await reader.one(_COMPLETE, project_id=project_id, until=last_hour() if until is None else until)
     return int(row[0]) if row else 0
+
+
+def last_hour() -> int:
+    """The end of a reservation that is in its last hour from now on (microseconds since the epoch)."""
+    return clock.now_us() + _HOUR
 
 
 async def expire(database: Database, now: int) -> int:
@@ -256,11 +266,11 @@ async def expire(database: Database, now: int) -> int:
     return await database.write(work) if await database.all(_EXPIRED, now=now) else 0
 
 
-async def _make_room(tx: Transaction, project_id: int, excess: int, before: Usage, needed: int) -> None:
-    if await giving_way(tx, project_id) < excess:
+async def _make_room(tx: Transaction, project_id: int, excess: int, before: Usage, needed: int, until: int) -> None:
+    if await giving_way(tx, project_id, until) < excess:
         raise QuotaExceededError(project_id, before, needed)
     while excess > 0:
-        for reservation_id, size in await tx.all(_OLDEST_COMPLETE, project_id=project_id):
+        for reservation_id, size in await tx.all(_OLDEST_COMPLETE, project_id=project_id, until=until):
             if excess <= 0:
                 break
             await tx.run(_DELETE, id=reservation_id)

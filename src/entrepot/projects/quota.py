@@ -11,7 +11,8 @@ from entrepot.journal.model import Origin
 from entrepot.kit import clock
 from entrepot.projects import ledger
 from entrepot.projects.ledger import QuotaExceededError
-from entrepot.projects.model import QuotaExceeded, Usage
+from entrepot.projects.model import QuotaExceeded
+from entrepot.projects.service import default_quota
 from entrepot.projects.store import find_by_id
 from entrepot.settings.service import Settings
 
@@ -21,6 +22,9 @@ _AHEAD = 8 * 1024 * 1024
 _SHARE = 256
 """A stream of unknown length takes room ahead of its bytes, at most this part of what is free: near the limit it
 takes what it needs and no more, so that what fits exactly is never refused."""
+
+
+Leftovers = Callable[[Transaction], Awaitable[None]]
 
 
 class Quotas:
@@ -35,30 +39,25 @@ class Quotas:
         try:
             return await self._database.write(work)
         except QuotaExceededError as error:
-            await self._record(origin, error)
+            refused = error
+            await self._database.write(lambda tx: record(tx, origin, refused), durable=False)
             raise
 
-    async def check(self, origin: Origin, project_id: int | None, size: int) -> None:
-        """Refuse ``size`` bytes that cannot fit, before they are sent.
+    async def room_for(self, origin: Origin, project_id: int, session_id: str, leftovers: Leftovers) -> Room | None:
+        """Where an upload takes its room from; ``None`` if its project has no limit.
 
-        Raises:
-            QuotaExceededError: there is no room now.
+        ``leftovers`` is called when it is refused, in the transaction that refuses: whatever the same push has left
+        behind must not hold room for long.
         """
-        if project_id is None or not size:
-            return
         usage = await ledger.usage(self._database, project_id)
-        excess = usage.total + size - usage.limit
-        if usage.limit >= 0 and excess > 0 and await ledger.giving_way(self._database, project_id) < excess:
-            error = QuotaExceededError(project_id, usage, size)
-            await self._record(origin, error)
-            raise error
-
-    async def room_for(self, origin: Origin, project_id: int | None, session_id: str) -> Room | None:
-        """Where an upload takes its room from; ``None`` if its project has no limit."""
-        if project_id is None:
+        if usage.limit < 0:
             return None
-        usage = await ledger.usage(self._database, project_id)
-        return None if usage.limit < 0 else Room(self, origin, project_id, session_id, usage)
+        ahead = min(_AHEAD, max(0, usage.limit - usage.total) // _SHARE)
+        return Room(self._database, origin, project_id, session_id, leftovers, await self.deadline(), ahead)
+
+    async def default(self) -> int:
+        """What a new project may hold; bytes, -1 for no limit."""
+        return await default_quota(self._settings)
 
     async def deadline(self) -> int:
         """When a reservation that is made now ends (microseconds since the epoch)."""
@@ -68,27 +67,41 @@ class Quotas:
         """Drop the reservations that have ended; how many."""
         return await ledger.expire(self._database, clock.now_us())
 
-    async def _record(self, origin: Origin, error: QuotaExceededError) -> None:
-        project = await find_by_id(self._database, error.project_id)
-        event = QuotaExceeded(
-            project=project.name if project else "",
-            project_id=error.project_id,
-            used=error.usage.total,
-            limit=error.usage.limit,
-            needed=error.needed,
-        )
-        await self._database.write(lambda tx: journal.append(tx, origin, event), durable=False)
+
+async def record(tx: Transaction, origin: Origin, error: QuotaExceededError) -> None:
+    """Record that a push was refused."""
+    project = await find_by_id(tx, error.project_id)
+    event = QuotaExceeded(
+        project=project.name if project else "",
+        project_id=error.project_id,
+        used=error.usage.total,
+        limit=error.usage.limit,
+        needed=error.needed,
+    )
+    await journal.append(tx, origin, event)
 
 
 class Room:
     """The room that one upload has reserved; it grows before the bytes are taken in."""
 
-    def __init__(self, quotas: Quotas, origin: Origin, project_id: int, session_id: str, usage: Usage) -> None:
-        self._quotas = quotas
+    def __init__(
+        self,
+        database: Database,
+        origin: Origin,
+        project_id: int,
+        session_id: str,
+        leftovers: Leftovers,
+        deadline: int,
+        ahead: int,
+    ) -> None:
+        """``ahead`` is how many bytes are reserved before it is known that they come."""
+        self._database = database
         self._origin = origin
         self._project_id = project_id
         self._session_id = session_id
-        self._ahead = min(_AHEAD, max(0, usage.limit - usage.total) // _SHARE)
+        self._leftovers = leftovers
+        self._deadline = deadline
+        self._ahead = ahead
         self._covered = 0
 
     async def cover(self, size: int, *, exactly: bool = False) -> None:
@@ -100,19 +113,25 @@ class Room:
         if size <= self._covered:
             return
         if self._ahead and not exactly:
-            try:
-                await self._reserve(size + self._ahead)
-            except QuotaExceededError:
-                self._ahead = 0
-            else:
+            if await self._reserve(size + self._ahead, is_ahead=True) is None:
                 return
-        await self._quotas.write(self._origin, await self._work(size))
-        self._covered = size
+            self._ahead = 0
+        error = await self._reserve(size, is_ahead=False)
+        if error is not None:
+            raise error
 
-    async def _reserve(self, size: int) -> None:
-        await self._quotas._database.write(await self._work(size, is_ahead=True), durable=False)  # noqa: SLF001 - one module
-        self._covered = size
+    async def _reserve(self, size: int, *, is_ahead: bool) -> QuotaExceededError | None:
+        async def work(tx: Transaction) -> QuotaExceededError | None:
+            try:
+                await ledger.reserve(tx, self._project_id, self._session_id, size, self._deadline, is_ahead=is_ahead)
+            except QuotaExceededError as error:
+                if not is_ahead:
+                    await self._leftovers(tx)
+                    await record(tx, self._origin, error)
+                return error
+            return None
 
-    async def _work(self, size: int, *, is_ahead: bool = False) -> Callable[[Transaction], Awaitable[None]]:
-        deadline = await self._quotas.deadline()
-        return lambda tx: ledger.reserve(tx, self._project_id, self._session_id, size, deadline, is_ahead=is_ahead)
+        error = await self._database.write(work, durable=False)
+        if error is None:
+            self._covered = size
+        return error

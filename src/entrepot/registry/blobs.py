@@ -103,11 +103,12 @@ class Blobs:
             return None
         mounted_from = source.full
         reservation_id, deadline = str(uuid.uuid4()), await self._quotas.deadline()
+        quota = await self._quotas.default()
 
         async def work(tx: Transaction) -> bool:
             if not await store.has_blob(tx, source_id, digest):
                 return False
-            place = await repositories.ensure(tx, caller.origin, name)
+            place = await repositories.ensure(tx, caller.origin, name, quota)
             await store.link_blob(tx, place.repository_id, digest)
             await arrive(tx, caller.origin, place.project_id, reservation_id, blob, deadline)
             event = BlobPushed(

@@ -19,6 +19,7 @@ from entrepot.oci.artifact import Accessory
 from entrepot.oci.manifest import Manifest
 from entrepot.oci.name import RepositoryName, parse_tag
 from entrepot.projects import ledger
+from entrepot.projects.ledger import QuotaExceededError
 from entrepot.projects.quota import Quotas
 from entrepot.registry import repositories, store
 from entrepot.registry.errors import ContentMissing, ManifestUnknown
@@ -156,11 +157,19 @@ class Manifests:
         manifest = documents.parse(payload, content_type)
         # 3
 
+        quota = await self._quotas.default()
+
         async def work(tx: Transaction) -> int:
-            place = await repositories.ensure(tx, caller.origin, name)
+            place = await repositories.ensure(tx, caller.origin, name, quota)
             return await self._write(tx, caller.origin, place, name, Arrival(digest, manifest, payload, tags))
 
-        missing = await self._quotas.write(caller.origin, work)
+        try:
+            missing = await self._quotas.write(caller.origin, work)
+        except QuotaExceededError:
+            held = await self._repositories.find(name)
+            if held.repository_id is not None:
+                await repositories.leftovers_give_way(self._database, held.repository_id)
+            raise
         return PushedManifest(digest, manifest.subject, tags, _warnings(manifest, missing))
 
     async def copy(self, caller: Caller, target: RepositoryName, source: RepositoryName, reference: str) -> str:
@@ -177,9 +186,11 @@ class Manifests:
         origin = await self._repositories.enter_existing(caller, PULL, source)
         await self._repositories.enter(caller, PUSH, target, tags=tags or (None,))
 
+        quota = await self._quotas.default()
+
         async def work(tx: Transaction) -> str:
             tree = await _tree(tx, origin.repository_id, source, reference)
-            place = await repositories.ensure(tx, caller.origin, target)
+            place = await repositories.ensure(tx, caller.origin, target, quota)
             top = tree[0].digest
             for stored in _children_first(tree):
                 manifest = documents.parse(stored.payload, stored.media_type)

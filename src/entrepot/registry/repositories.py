@@ -139,8 +139,17 @@ class Repositories:
         await self._database.write(work)
 
 
-async def ensure(tx: Transaction, origin: Origin, name: RepositoryName) -> HeldPlace:
-    """A repository, made together with its project if there is none (the caller has been let in)."""
+async def leftovers_give_way(database: Database, repository_id: int) -> None:
+    """A push was refused for want of room: what it leaves behind must not hold room for long."""
+    until = ledger.last_hour()
+    await database.write(lambda tx: store.shorten_reservations(tx, repository_id, until), durable=False)
+
+
+async def ensure(tx: Transaction, origin: Origin, name: RepositoryName, quota: int = -1) -> HeldPlace:
+    """A repository, made together with its project if there is none (the caller has been let in).
+
+    ``quota`` is for a new project; bytes, -1 for no limit.
+    """
     place = await store.find_place(tx, name)
-    project = place.project or await projects.ensure(tx, origin, name.project)
+    project = place.project or await projects.ensure(tx, origin, name.project, quota=quota)
     return HeldPlace(place.repository_id or await store.ensure_repository(tx, project.id, name.path), project.id)

@@ -95,11 +95,12 @@ class Uploads:
         place = await self._repositories.enter(caller, PUSH, name)
         digests.hasher(algorithm)
         session_id = str(uuid.uuid4())
+        quota = await self._quotas.default()
 
         async def work(tx: Transaction) -> None:
             repository_id = place.repository_id
             if repository_id is None or not await store.has_repository(tx, repository_id):
-                repository_id = (await repositories.ensure(tx, caller.origin, name)).repository_id
+                repository_id = (await repositories.ensure(tx, caller.origin, name, quota)).repository_id
             await store.add_upload(tx, UploadSession(session_id, repository_id, caller.principal.name, algorithm))
 
         # After a power cut the client begins again; the fsync would cost a third of a small push (bench: 4 KiB blobs).
@@ -138,11 +139,10 @@ class Uploads:
         writer = await self._write_to(session)
         try:
             _check_order(chunk, writer.offset)
-            room = await self._quotas.room_for(caller.origin, project_id, session_id)
+            room = await self._room_for(caller, project_id, session)
             return (await self._take(session, writer, body, room, length)).offset
         except QuotaExceededError:
-            # A push that cannot end must not hold room for itself.
-            await self._drop(session_id)
+            await self._drop(session_id)  # a push that cannot end must not hold room for itself
             raise
         finally:
             await writer.close()
@@ -173,7 +173,7 @@ class Uploads:
         try:
             return await self._finish(caller, name, session_id, digest, body, chunk, length)
         except QuotaExceededError:
-            await self._drop(session_id)
+            await self._drop(session_id)  # a push that cannot end must not hold room for itself
             raise
 
     async def _finish(
@@ -189,12 +189,14 @@ class Uploads:
         # 1
         session, project_id = await self._find(caller, name, session_id)
         digests.parse(digest)
-        room = await self._quotas.room_for(caller.origin, project_id, session_id)
+        room = await self._room_for(caller, project_id, session)
         if (chunk is None or chunk.first == 0) and await self._store.staged(session_id) is None:
             if room is not None:
-                await self._quotas.check(caller.origin, project_id, length or 0)
+                await room.cover(length or 0, exactly=True)
             head, is_whole = await _take_small(body)
             if is_whole:
+                if room is not None:
+                    await room.cover(len(head), exactly=True)
                 return await self._finish_small(caller, name, session, project_id, digest, head)
             body = _chain(head, body)
         writer = await self._write_to(session)
@@ -360,6 +362,14 @@ class Uploads:
 
         await self._quotas.write(caller.origin, work)
         return blob
+
+    async def _room_for(self, caller: Caller, project_id: int, session: UploadSession) -> Room | None:
+        """Where the upload takes its room from; when there is none, what its repository holds unnamed gives way."""
+
+        async def leftovers(tx: Transaction) -> None:
+            await store.shorten_reservations(tx, session.repository_id, ledger.last_hour())
+
+        return await self._quotas.room_for(caller.origin, project_id, session.id, leftovers)
 
     async def _drop(self, session_id: str) -> None:
         # Bytes first: on a full disk they make the room that the row's end needs.

@@ -13,6 +13,9 @@ DEFAULT_SIZE = 10
 MAX_SIZE = 100
 """Rows on the largest page, as in Harbor."""
 
+WHOLE_SIZE = 1000
+"""Rows of an answer to ``page_size=0``, with which Harbor's own command line asks for everything; a link leads on."""
+
 _LAST_ROW = 2**63 - 1
 # What may stand in a header and, between "<" and ">", cannot be taken for the end of the link or of the header.
 _UNSAFE = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+/:=?@%]")
@@ -21,13 +24,16 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9\-._~!$&'()*+/:=?@%]")
 def page_of(page: int = 1, page_size: int = DEFAULT_SIZE) -> Listing:
     """The listing of a page, counted from 1, without conditions.
 
+    A page before the first is the first, since clients written in Go send 0 for what nobody set.
+
     Raises:
         InvalidInput: ``BAD_REQUEST``.
     """
-    if not 1 <= page_size <= MAX_SIZE:
-        raise InvalidInput(f"page_size must be from 1 to {MAX_SIZE}.", code="BAD_REQUEST")
-    if page < 1:
-        raise InvalidInput("page must be 1 or more: pages are counted from 1.", code="BAD_REQUEST")
+    if page_size > MAX_SIZE:
+        raise InvalidInput(f"page_size must be at most {MAX_SIZE}.", code="BAD_REQUEST")
+    page = max(page, 1)
+    if page_size < 1:
+        page_size = WHOLE_SIZE
     if page * page_size > _LAST_ROW:
         raise InvalidInput("page is too large: no list is that long.", code="BAD_REQUEST")
     return Listing(page, page_size)
@@ -39,8 +45,8 @@ def listing_of(q: str = "", sort: str = "", page: int = 1, page_size: int = DEFA
     Raises:
         InvalidInput: ``BAD_REQUEST``.
     """
-    page_of(page, page_size)
-    return Listing(page, page_size, parse_filters(q), parse_sort(sort))
+    plain = page_of(page, page_size)
+    return Listing(plain.page, plain.page_size, parse_filters(q), parse_sort(sort))
 
 
 def link_header(path: str, query: str, page: int, page_size: int, total: int) -> str:
@@ -64,7 +70,8 @@ def _target(path: str, query: str, page: int, page_size: int) -> str:
         for part in query.split("&")
         if part and (name := unquote_plus(part.partition("=")[0])) not in {"page", "page_size"}
     ]
-    parts = [*kept, ("page", f"page={page}"), ("page_size", f"page_size={page_size}")]
+    size = 0 if page_size == WHOLE_SIZE else page_size
+    parts = [*kept, ("page", f"page={page}"), ("page_size", f"page_size={size}")]
     return (
         _safe(path).replace("?", "%3F") + "?" + _safe("&".join(part for _, part in sorted(parts, key=lambda p: p[0])))
     )

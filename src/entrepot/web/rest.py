@@ -186,7 +186,9 @@ class Lister:
         ] = "",
         sort: Annotated[str, Query(max_length=256, description="Fields, the descending ones with a minus.")] = "",
         page: Annotated[int, Query(description="The page, from 1.")] = 1,
-        page_size: Annotated[int, Query(description="Items on a page, at most 100.")] = 10,
+        page_size: Annotated[
+            int, Query(description="Items on a page, at most 100; 0: all that one answer holds.")
+        ] = 10,
     ) -> None:
         self.listing = listing_of(q, sort, page, page_size)
         self._request = request
@@ -277,7 +279,7 @@ class RestApi:
             await exchange.respond(response.status_code, [*response.raw_headers], bytes(response.body))
             return
         try:
-            await app({**exchange.scope, "exchange": exchange}, _replay(body), _recording(exchange))
+            await app(_scope(exchange), _replay(body), _recording(exchange))
         except Exception:
             # Starlette answers first and raises then; the answer is whole.
             if exchange.status != _FAILED:
@@ -329,21 +331,23 @@ def _add(app: FastAPI, prefix: str, route: Route, gate: Gate) -> None:
         more["responses"] = {route.status: {"content": {route.answer: {"schema": schema}}}}
     elif route.endpoint.__annotations__.get("return") in {"None", None}:
         more["response_class"] = Response  # an empty body, as Harbor answers where there is nothing to say
-    app.router.add_api_route(
-        prefix + route.path,
-        route.endpoint,
-        methods=[route.method],
-        status_code=route.status,
-        name=_operation(route),
-        operation_id=_operation(route),
-        summary=summary,
-        description=str(route.rule),
-        tags=[route.tag] if route.tag else None,
-        response_model_exclude_none=True,
-        openapi_extra={"x-permission": str(route.rule)},
-        route_class_override=kind,
-        **more,
-    )
+    for path in dict.fromkeys((route.path, route.path.rstrip("/"))):
+        app.router.add_api_route(
+            prefix + path,
+            route.endpoint,
+            methods=[route.method],
+            status_code=route.status,
+            name=_operation(route),
+            operation_id=_operation(route),
+            summary=summary,
+            description=str(route.rule),
+            tags=[route.tag] if route.tag else None,
+            response_model_exclude_none=True,
+            openapi_extra={"x-permission": str(route.rule)},
+            include_in_schema=path == route.path,
+            route_class_override=kind,
+            **more,
+        )
 
 
 def _operation(route: Route) -> str:
@@ -361,6 +365,11 @@ def _check_depth(body: bytes) -> None:
         depth += 1 if bracket in b"[{" else -1
         if depth > _DEPTH_LIMIT:
             raise InvalidInput(f"The body nests more than {_DEPTH_LIMIT} levels deep.", code="BAD_REQUEST")
+
+
+def _scope(exchange: Exchange) -> dict[str, Any]:
+    """What the application is told of a request: ``/quotas/`` is ``/quotas``, as Harbor's clients expect."""
+    return {**exchange.scope, "path": exchange.path.rstrip("/"), "exchange": exchange}
 
 
 def _replay(body: bytes) -> Callable[[], Awaitable[Message]]:

@@ -24,7 +24,7 @@ REFUSED = frozenset({401, 403})
 
 
 def basic(name: str, password: str = PASSWORD) -> Credential:
-    return {"authorization": httpx.BasicAuth(name, password)._auth_header}  # noqa: SLF001 - it makes just this
+    return {"authorization": httpx.BasicAuth(name, password)._auth_header}
 
 
 def bearer(token: str) -> Credential:

@@ -32,7 +32,7 @@ def serve(bench: Bench, work: Callable[[Served], Awaitable[None]]) -> None:
     ("method", "path", "body"),
     [
         ("PUT", ALL_OF, {"metadata": {"public": "true"}}),
-        ("POST", f"{ALL_OF}/metadatas/", {"public": "true"}),
+        ("POST", f"{ALL_OF}/metadatas/", {"severity": "low"}),
         ("PUT", f"{ALL_OF}/metadatas/public", {"public": "true"}),
         ("PUT", f"{OWN}/projects/private/name", {"name": "mine"}),
         ("POST", f"{HARBOR}/labels", {"name": "mine", "scope": "p", "project_id": 2}),
@@ -122,5 +122,92 @@ def test_a_token_for_a_repository_lists_nothing_else(run: Bench, path: str) -> N
 def test_a_token_without_a_scope_stands_for_its_owner(run: Bench, path: str) -> None:
     async def work(served: Served) -> None:
         await served.done("GET", f"{HARBOR}/{path}", await served.bearer(ADMIN))
+
+    serve(run, work)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{HARBOR}/repositories",
+        f"{ALL_OF}/repositories",
+        f"{ALL_OF}/artifacts",
+        f"{HARBOR}/search?q=o",
+        f"{HARBOR}/audit-logs",
+        "/v2/_catalog",
+    ],
+)
+def test_lists_hold_nothing_from_repositories_that_a_grant_leaves_out(run: Bench, path: str) -> None:
+    async def work(served: Served) -> None:
+        digest, _ = await served.push("private/other", "v2", "only there")
+        await served.push("private/team/open", "v1", "open")
+        user = await served.user("alice")
+        await served.grant("private", user, PROJECT_ADMIN, repositories=["team/*"])
+        entry = {"kind": "project", "namespace": "private", "repositories": ["team/*"]}
+        names = [("repository", "pull"), ("repository", "list"), ("artifact", "list"), ("log", "list")]
+        access = [{"resource": resource, "action": action} for resource, action in names if action != "list"]
+        _, robot = await served.robot("ci", {**entry, "access": access})
+        _, token = await served.token(ADMIN, "limited", [{**entry, "access": access}])
+        for who in (basic("alice"), robot, bearer(token)):
+            answer = await served.ask("GET", path, who)
+            assert answer.status_code in {200, 403}
+            assert "private/other" not in answer.text
+            assert digest not in answer.text
+        if path != f"{HARBOR}/audit-logs":
+            assert "open" in (await served.done("GET", path, basic("alice"))).text or path.endswith("artifacts")
+
+    serve(run, work)
+
+
+def test_an_upload_is_continued_only_in_its_own_repository(run: Bench) -> None:
+    async def work(served: Served) -> None:
+        await served.project("mine", is_public=False)
+        await served.grant("mine", await served.user("alice"), PROJECT_ADMIN)
+        await served.push("mine/app", "v1", "mine")
+        begun = await served.done("POST", "/v2/private/app/blobs/uploads/")
+        path = "/v2/mine/app/blobs/uploads/" + begun.headers["location"].rpartition("/")[2]
+        for method in ("GET", "PATCH", "DELETE"):
+            answer = await served.ask(method, path, basic("alice"), content=b"x" if method == "PATCH" else None)
+            assert answer.status_code == 404
+
+    serve(run, work)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", HARBOR + "/projects/mine/members/{grant}"),
+        ("PUT", OWN + "/projects/mine/grants/{grant}"),
+        ("GET", OWN + "/projects/mine/grants/{grant}"),
+        ("DELETE", OWN + "/projects/mine/former-names/before"),
+        ("POST", HARBOR + "/projects/mine/repositories/app/artifacts?from=private/app:v1"),
+        ("POST", HARBOR + "/projects/mine/repositories/app/artifacts/v1/labels"),
+        ("POST", "/v2/mine/app/blobs/uploads/?from=private/app&mount={blob}"),
+        ("GET", "/v2/mine/app/blobs/{blob}"),
+        ("PUT", HARBOR + "/labels/{label}"),
+        ("DELETE", HARBOR + "/robots/{robot}"),
+        ("PATCH", HARBOR + "/robots/{robot}"),
+    ],
+)
+def test_an_administrator_of_one_project_reaches_nothing_of_another_by_its_id(
+    run: Bench, method: str, path: str
+) -> None:
+    async def work(served: Served) -> None:
+        await served.project("mine", is_public=False)
+        await served.push("mine/app", "v1", "mine")
+        await served.grant("mine", await served.user("alice"), PROJECT_ADMIN)
+        _, blob = await served.push("private/app", "v3", "theirs")
+        project = (await served.done("GET", f"{ALL_OF}")).json()["project_id"]
+        await served.done("PUT", f"{OWN}/projects/private/name", json={"name": "before"})
+        await served.done("PUT", f"{OWN}/projects/before/name", json={"name": "private"})
+        label = await served.made(f"{HARBOR}/labels", {"name": "x", "scope": "p", "project_id": project})
+        pull = {"kind": "project", "namespace": "private", "access": [{"resource": "repository", "action": "pull"}]}
+        robot, _ = await served.robot("ci", pull)
+        grant = await served.grant("private", await served.user("bob"), MAINTAINER)
+        there = path.format(grant=grant, blob=blob, label=label, robot=robot)
+        body = {"POST": {"id": label}, "PUT": {"role_id": 5, "name": "y"}, "PATCH": {}}.get(method)
+        answer = await served.ask(method, there, basic("alice"), **({"json": body} if body is not None else {}))
+        assert answer.status_code in {403, 404} or "/blobs/uploads/" in path
+        assert answer.headers.get("docker-content-digest") is None
 
     serve(run, work)

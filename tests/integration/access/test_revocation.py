@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.integration.access.served import ADMIN, HARBOR, NOBODY, OWN, REFUSED, Credential, Served, basic, opened
+from tests.integration.access.served import HARBOR, NOBODY, OWN, REFUSED, Credential, Served, basic, opened
 from tests.integration.rig import PASSWORD, Bench
 
 DEVELOPER, LIMITED_GUEST = 2, 5

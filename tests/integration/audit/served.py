@@ -120,10 +120,10 @@ class Served:
     async def record(self, facts: Iterable[tuple[int, str, Event]]) -> None:
         """Rows of the journal: seconds since the epoch, whose, what."""
         rows = [
-            (seconds * 1_000_000, Origin(name, "192.0.2.7", "docker/27", f"r-{seconds}"), event)
+            journal.row_of(seconds * 1_000_000, Origin(name, "192.0.2.7", "docker/27", f"r-{seconds}"), event)
             for seconds, name, event in facts
         ]
-        await self.database.write(lambda tx: journal.append_many(tx, rows))
+        await self.database.write(lambda tx: journal.append_rows(tx, rows))
 
 
 def serve(folder: Path, work: Callable[[Served], Awaitable[T]]) -> T:

@@ -457,7 +457,6 @@ def test_a_list_is_filtered_ordered_and_cut_as_asked(run: Bench, asked_for: str,
     [
         "q=color=red",
         "sort=color",
-        "page=0",
         "page_size=101",
         "q=project_id=x",
         "q=((",

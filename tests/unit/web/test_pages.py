@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from entrepot.errors import InvalidInput
 from entrepot.kit.listing import Condition, Listing, SortKey
-from entrepot.web.pages import link_header, listing_of, page_of
+from entrepot.web.pages import WHOLE_SIZE, link_header, listing_of, page_of
 
 PATH = "/api/v2.0/projects"
 
@@ -22,11 +22,27 @@ def test_the_first_page_has_ten_rows() -> None:
     assert (page_of(3, 100).offset, page_of(3, 100).limit) == (200, 100)
 
 
-@pytest.mark.parametrize(("page", "size"), [(0, 10), (-1, 10), (1, 0), (1, -1), (1, 101), (2**63, 10), (2**62, 2)])
+@pytest.mark.parametrize(("page", "size"), [(1, 101), (0, 101), (2**63, 10), (2**62, 2), (2**62, 0)])
 def test_a_page_that_cannot_be_is_refused(page: int, size: int) -> None:
     with pytest.raises(InvalidInput) as caught:
         page_of(page, size)
     assert caught.value.error_code == "BAD_REQUEST"
+
+
+@pytest.mark.parametrize(("page", "size"), [(0, 10), (-1, 10), (-(2**63), 10)])
+def test_a_page_before_the_first_is_the_first(page: int, size: int) -> None:
+    assert page_of(page, size) == listing_of("", "", page, size) == Listing(1, 10)
+
+
+@pytest.mark.parametrize("size", [0, -1, -(2**63)])
+def test_a_page_of_nothing_is_all_that_one_answer_holds(size: int) -> None:
+    assert page_of(0, size) == listing_of("", "", 0, size) == Listing(1, WHOLE_SIZE)
+
+
+def test_what_one_answer_does_not_hold_is_behind_a_link() -> None:
+    asked = "page=0&page_size=0"
+    assert link_header(PATH, asked, 1, WHOLE_SIZE, WHOLE_SIZE) == ""
+    assert link_header(PATH, asked, 1, WHOLE_SIZE, WHOLE_SIZE + 1) == f'<{PATH}?page=2&page_size=0>; rel="next"'
 
 
 def test_the_last_page_that_can_be_counted_is_accepted() -> None:

@@ -69,9 +69,9 @@ class PasswordReq(Body):
 
 
 class UserSysAdminFlag(Body):
-    """Whether an account administers the system."""
+    """Whether an account administers the system; clients written in Go leave out what is false."""
 
-    sysadmin_flag: bool
+    sysadmin_flag: bool = False
 
 
 class AuditorFlag(Body):

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import exists, literal_column, select
 
-from entrepot.access.model import LIST_REPOSITORIES, Places
+from entrepot.access.model import LIST_REPOSITORIES
 from entrepot.access.service import Guardian
 from entrepot.auth.model import Caller
 from entrepot.database import Database
-from entrepot.errors import Denied, NotFound
+from entrepot.errors import NotFound
 from entrepot.kit.listing import Listing, SortKey
 from entrepot.kit.selection import Fields, Selection, integer, select_by, text, time
 from entrepot.oci.name import RepositoryName
@@ -62,7 +62,7 @@ class RepositoryLists:
         Raises:
             InvalidInput: the list cannot be filtered or sorted so.
         """
-        return await self._list(in_places(await places_of(self._guardian, caller)), listing)
+        return await self._list(in_places(await self._guardian.places(caller, LIST_REPOSITORIES)), listing)
 
     async def list_in_project(
         self, caller: Caller, project_name: str, listing: Listing
@@ -112,14 +112,3 @@ class RepositoryLists:
             )
             for row in rows
         ]
-
-
-async def places_of(guardian: Guardian, caller: Caller) -> Places:
-    """Where the caller may list repositories.
-
-    Raises:
-        Denied: the caller's token is for some repositories only.
-    """
-    if caller.bound is not None and not caller.principal.is_anonymous:
-        raise Denied("A token for repositories opens no other doors: use a password or a personal access token.")
-    return await guardian.places(caller, LIST_REPOSITORIES)

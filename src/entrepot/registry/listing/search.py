@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Executable, Text, bindparam, func, literal_column, select
 
-from entrepot.access.model import Places, decide_system
+from entrepot.access.model import LIST_REPOSITORIES, Places, decide_system
 from entrepot.access.permissions import Permission
 from entrepot.access.service import Guardian
 from entrepot.auth.model import Caller
@@ -17,7 +17,7 @@ from entrepot.registry.listing import store
 from entrepot.registry.listing.contents import ProjectContents
 from entrepot.registry.listing.model import Counts, FoundProject, FoundRepository
 from entrepot.registry.listing.pages import Pager, merged
-from entrepot.registry.listing.repositories import HOLDS_MANIFESTS, NAME, WITH_PROJECT, places_of
+from entrepot.registry.listing.repositories import HOLDS_MANIFESTS, NAME, WITH_PROJECT
 from entrepot.registry.listing.scope import among, fingerprint, in_places
 from entrepot.registry.tables import blobs, repositories
 
@@ -40,13 +40,13 @@ class Search:
 
     async def find(self, caller: Caller, text: str) -> tuple[list[FoundProject], list[FoundRepository]]:
         """Projects and repositories whose names contain ``text``, by name; at most ``MOST_FOUND`` of each."""
-        repository_places = await places_of(self._guardian, caller)
+        repository_places = await self._guardian.places(caller, LIST_REPOSITORIES)
         project_places = await self._guardian.places(caller, READ_PROJECT)
         return await self._projects(project_places, text), await self._repositories(repository_places, text)
 
     async def count(self, caller: Caller) -> Counts:
         """How many projects and repositories the caller may see; for whoever may see all of them, totals too."""
-        repository_places = await places_of(self._guardian, caller)
+        repository_places = await self._guardian.places(caller, LIST_REPOSITORIES)
         project_places = await self._guardian.places(caller, READ_PROJECT)
         counted = await self._by_publicity("count projects", _COUNT_PROJECTS, _visible(project_places))
         held = merged((in_places(repository_places).selection, HOLDS_MANIFESTS))

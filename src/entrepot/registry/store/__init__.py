@@ -14,6 +14,7 @@ from entrepot.registry.store.content import (
     count_late,
     count_manifest,
     release_repository,
+    shorten_reservations,
     uncount_manifest,
     uncount_repository,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "count_late",
     "count_manifest",
     "release_repository",
+    "shorten_reservations",
     "delete_repository",
     "list_uploads_of",
     "relist",

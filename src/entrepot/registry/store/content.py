@@ -132,6 +132,18 @@ _HOLDERS = query(
     .select_from(repository_blobs.join(repositories, repositories.c.id == repository_blobs.c.repository_id))
     .where(repository_blobs.c.digest == bindparam("digest"), repositories.c.project_id == bindparam("project_id"))
 )
+_SHORTEN = query(
+    update(reservations)
+    .where(
+        reservations.c.project_id
+        == select(repositories.c.project_id).where(repositories.c.id == bindparam("repository")).scalar_subquery(),
+        reservations.c.expires_at > bindparam("until"),
+        reservations.c.digest.in_(
+            select(repository_blobs.c.digest).where(repository_blobs.c.repository_id == bindparam("repository"))
+        ),
+    )
+    .values({"expires_at": bindparam("until")})
+)
 _elsewhere = repository_blobs.alias("elsewhere")
 _RELEASE_REPOSITORY = query(
     delete(reservations)
@@ -200,6 +212,11 @@ async def count_late(tx: Transaction, project_id: int, digest: str, size: int) -
     """Count a blob that manifests named before it came; the bytes that did not count before."""
     changed = await tx.run(_COUNT_LATE, project_id=project_id, come=digests.pack(digest), bytes=size)
     return size if changed else 0
+
+
+async def shorten_reservations(tx: Transaction, repository_id: int, until: int) -> None:
+    """Let what is reserved for blobs of a repository end at ``until`` (microseconds since the epoch), if not before."""
+    await tx.run(_SHORTEN, repository=repository_id, until=until)
 
 
 async def release_repository(tx: Transaction, project_id: int, repository_id: int) -> int:

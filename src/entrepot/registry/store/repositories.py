@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, literal_column, select, update
+from sqlalchemy import and_, bindparam, delete, exists, literal_column, or_, select, update
 
 from entrepot.access.model import Places, matches
 from entrepot.database import Database, Query, Transaction, query, upsert
@@ -207,7 +207,12 @@ _ADD_PULLS = query(
     .values(pull_count=repositories.c.pull_count + bindparam("more"))
 )
 _SET_PULLED = query(
-    update(manifests).where(manifests.c.id == bindparam("manifest")).values({"pulled_at": bindparam("now")})
+    update(manifests)
+    .where(
+        manifests.c.id == bindparam("manifest"),
+        or_(manifests.c.pulled_at.is_(None), manifests.c.pulled_at < bindparam("now")),
+    )
+    .values({"pulled_at": bindparam("now")})
 )
 
 

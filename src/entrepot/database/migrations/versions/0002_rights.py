@@ -162,6 +162,7 @@ def _create_auth_tables() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_robots")),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_robots_project_id", "robots", ["project_id"])
     op.create_index("ix_robots_name", "robots", [sa.text("coalesce(project_id, 0)"), "name"], unique=True)
     op.create_table(
         "robot_secrets",
