@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+from typing import NoReturn
 
 import msgspec
 
 from entrepot.access.model import resource
 from entrepot.access.tokens import Claims, TokenIssuer
-from entrepot.auth.model import ANONYMOUS, ROBOT, Caller, PersonalToken, Principal, Robot
+from entrepot.auth.model import ANONYMOUS, ROBOT, Caller, LoginFailed, PersonalToken, Principal, Robot
 from entrepot.auth.personal_tokens import PREFIX, PersonalTokens
 from entrepot.auth.robots import Robots
 from entrepot.auth.service import Users
@@ -21,6 +22,7 @@ from entrepot.auth.usage import LastUses
 from entrepot.database import Database
 from entrepot.database.cache import VersionedCache
 from entrepot.errors import NotAuthenticated
+from entrepot.journal import store as journal
 from entrepot.journal.model import Origin
 from entrepot.kit import clock
 from entrepot.projects import store as projects
@@ -91,7 +93,7 @@ class Identifier:
             kind = "session" if user else ""
         else:
             identity = _NOBODY
-        self._check(identity, origin.client_address)
+        await self._check(identity, origin)
         return Caller(
             principal=identity.principal,
             client_address=origin.client_address,
@@ -113,15 +115,13 @@ class Identifier:
             if identity.principal.name != name:
                 await self._tokens.refuse(f"{PREFIX}{identity.principal.token_id}", origin)
                 raise NotAuthenticated("The user name or the password is wrong.")
-        elif name.startswith(prefix := await self._settings.text("robot_name_prefix")):
-            robot = await self._robot_called(name.removeprefix(prefix))
+        elif (robot := await self._robot_called(name)) is not None:
             await self._robots.log_in(name, password, robot, origin)
-            assert robot is not None  # noqa: S101 - else the login has failed
             identity = _of_robot(robot, name)
         else:
             user = await self._users.log_in(name, password, origin)
             identity = Identity(user.principal, user.credential_version)
-        self._check(identity, origin.client_address)
+        await self._check(identity, origin)
         return identity
 
     async def of_claims(self, claims: Claims) -> Identity:
@@ -171,26 +171,35 @@ class Identifier:
         return _limited(Identity(user.principal, user.credential_version), token)
 
     async def _robot_called(self, name: str) -> Robot | None:
-        """A robot account by its name without the prefix: ``name``, or ``project+name``."""
-        first, plus, rest = name.partition("+")
+        """A robot account by its name with the prefix: ``robot$name``, or ``robot$project+name``."""
+        prefix = await self._settings.text("robot_name_prefix")
+        if not name.startswith(prefix):
+            return None
+        first, plus, rest = name.removeprefix(prefix).partition("+")
         if not plus:
             return await self._robots.find_by_name(None, first)
         project = await projects.find(self._database, first)
         return await self._robots.find_by_name(project.id, rest) if project else None
 
-    def _check(self, identity: Identity, client_address: str) -> None:
+    async def _check(self, identity: Identity, origin: Origin) -> None:
         """What can change without a commit: the time, and where the caller is.
 
         Raises:
             NotAuthenticated: the account or token has expired, or may not come from there.
         """
         if identity.ends_at <= clock.now():
-            raise NotAuthenticated("The account or token has expired: ask for a new one.")
-        if identity.networks and not _inside(identity.networks, client_address):
-            raise NotAuthenticated(f"This robot account may not be used from {client_address}.")
+            await self._refuse(identity, origin, "The account or token has expired: ask for a new one.")
+        if identity.networks and not _inside(identity.networks, origin.client_address):
+            await self._refuse(identity, origin, f"This robot account may not be used from {origin.client_address}.")
         principal = identity.principal
         if principal.is_robot or principal.token_id is not None:
-            self._uses.note(principal, client_address)
+            self._uses.note(principal, origin.client_address)
+
+    async def _refuse(self, identity: Identity, origin: Origin, message: str) -> NoReturn:
+        name = identity.principal.name
+        named = msgspec.structs.replace(origin, principal=name)
+        await self._database.write(lambda tx: journal.append(tx, named, LoginFailed(user=name)), durable=False)
+        raise NotAuthenticated(message)
 
 
 def _of_robot(robot: Robot, name: str) -> Identity:

@@ -54,6 +54,7 @@ EVENT_TYPES = (
     "update_robot",
     "update_role",
     "update_user-group",
+    "warn_quota",
 )
 """Operation and resource type of every audit record; Harbor's come first, in its order."""
 

@@ -115,6 +115,8 @@ class QuotaChanged(ProjectEvent, frozen=True, kw_only=True):
 class QuotaWarned(ProjectEvent, frozen=True, kw_only=True):
     """A project holds more than 85 % of what it may."""
 
+    operation = "warn"
+    resource_type = "quota"
     used: int
     limit: int
 
