@@ -73,6 +73,10 @@ class Grant(msgspec.Struct, frozen=True):
             return False
         return not (self.tags and tag is not None and not any(matches(p, tag) for p in self.tags))
 
+    def is_whole(self, permission: Permission) -> bool:
+        """Whether this holds a permission in the whole project."""
+        return permission in self.permissions and not self.repositories and not self.tags
+
 
 class Rights(msgspec.Struct, frozen=True):
     """All that a principal may do in one project."""
@@ -90,6 +94,11 @@ class Rights(msgspec.Struct, frozen=True):
         if not self.is_unlimited and not any(grant.allows(permission, path, tag) for grant in self.grants):
             return False
         return self.within is None or any(grant.allows(permission, path, tag) for grant in self.within)
+
+    def allows_whole(self, permission: Permission) -> bool:
+        """Whether ``permission`` is held in the whole project, not only for some repositories or tags."""
+        held = self.is_unlimited or any(grant.is_whole(permission) for grant in self.grants)
+        return held and (self.within is None or any(grant.is_whole(permission) for grant in self.within))
 
     def patterns(self, permission: Permission) -> tuple[tuple[str, ...] | None, ...]:
         """Where ``permission`` is held, for lists: each entry is patterns of which one must match (``None``: all do).

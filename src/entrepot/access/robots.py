@@ -169,6 +169,7 @@ class RobotAccounts:
             Denied: the caller may not.
         """
         robot = await self.require(caller, robot_id, "delete")
+        await self._require_whole_reach(caller, robot)
         full_name = await self.name_of(robot)
 
         async def work(tx: Transaction) -> None:
@@ -269,6 +270,19 @@ class RobotAccounts:
             raise Denied(
                 f"{principal.name} cannot give a robot account more permissions than {principal.name} has: "
                 "leave some out, or ask an administrator."
+            )
+
+    async def _require_whole_reach(self, caller: Caller, robot: Robot) -> None:
+        """Let whoever administers only some repositories delete no robot account that reaches others."""
+        project = await projects.find_by_id(self._database, robot.project_id) if robot.project_id is not None else None
+        if project is None:
+            return
+        rights = await self._guardian.rights(caller.principal, project)
+        delete = frozenset({("robot", "delete")})
+        if not covers(rights, [Grant(delete, entry.repositories, entry.tags) for entry in robot.scope]):
+            raise Denied(
+                f"{caller.principal.name} administers only some repositories of {project.name}, and the robot account "
+                "reaches others: ask somebody who administers all of them."
             )
 
     async def _covers(self, caller: Caller, scope: Scope) -> bool:

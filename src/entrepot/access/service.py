@@ -37,6 +37,22 @@ from entrepot.web.rule import Rule, system
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _READING = frozenset({"pull", "read", "list"})
+_JUDGED_BY_PLACE = frozenset(
+    {
+        "repository",
+        "artifact",
+        "tag",
+        "accessory",
+        "artifact-addition",
+        "artifact-label",
+        "scan",
+        "sbom",
+        "member",
+        "robot",
+    }
+)
+"""What verbs judge once more when they know where; whatever else is changed concerns the whole project, so that rights
+in some of its repositories are not enough."""
 _CONFIGURE = system("configuration", "update")
 """Works in a read-only registry too: else nobody could end that."""
 
@@ -148,7 +164,8 @@ class Guardian:
         """Whoever may not see all projects must not learn which exist: ``where`` is what was asked for."""
         if project is not None:
             rights = await self.rights(caller.principal, project)
-            if rights.allows(permission, path):
+            whole = path is None and permission[1] not in _READING and permission[0] not in _JUDGED_BY_PLACE
+            if rights.allows_whole(permission) if whole else rights.allows(permission, path):
                 return
         self.require_login(caller)
         if project is None and decide_system(caller.principal, ("project", "list")):

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from entrepot.access.model import Places, Rights, decide_system
+from entrepot.access.model import API, Places, Rights, decide_system
 from entrepot.access.permissions import Permission
 from entrepot.audit import store
 from entrepot.audit.model import WINDOW, Page, Record, hidden_types, period_of, windows
@@ -68,7 +68,7 @@ class AuditLog:
             Denied: the caller's token is for repositories only.
             InvalidInput: a condition or a sort key that the list does not know.
         """
-        if caller.bound is not None:
+        if caller.bound is not None and API not in caller.bound:
             raise Denied("A token for repositories does not open the audit log: use a password or a personal token.")
         question = await self._ask(listing, FIELDS)
         if not decide_system(caller.principal, LIST_EVERYTHING):

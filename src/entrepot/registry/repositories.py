@@ -122,7 +122,8 @@ class Repositories:
         Raises:
             RepositoryUnknown: there is none.
         """
-        place = await self.enter_existing(caller, DELETE_REPOSITORY, name)
+        # Rights that are limited to tags never reach all that a repository holds.
+        place = await self.enter_existing(caller, DELETE_REPOSITORY, name, tags=("",))
 
         async def work(tx: Transaction) -> None:
             freed = await store.uncount_repository(tx, place.project_id, place.repository_id)

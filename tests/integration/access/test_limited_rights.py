@@ -143,18 +143,17 @@ def test_lists_hold_nothing_from_repositories_that_a_grant_leaves_out(run: Bench
         await served.push("private/team/open", "v1", "open")
         user = await served.user("alice")
         await served.grant("private", user, PROJECT_ADMIN, repositories=["team/*"])
-        entry = {"kind": "project", "namespace": "private", "repositories": ["team/*"]}
-        names = [("repository", "pull"), ("repository", "list"), ("artifact", "list"), ("log", "list")]
-        access = [{"resource": resource, "action": action} for resource, action in names if action != "list"]
-        _, robot = await served.robot("ci", {**entry, "access": access})
-        _, token = await served.token(ADMIN, "limited", [{**entry, "access": access}])
+        access = [{"resource": "repository", "action": "pull"}, {"resource": "repository", "action": "read"}]
+        entry = {"kind": "project", "namespace": "private", "repositories": ["team/*"], "access": access}
+        _, robot = await served.robot("ci", entry)
+        _, token = await served.token(ADMIN, "limited", [entry])
         for who in (basic("alice"), robot, bearer(token)):
             answer = await served.ask("GET", path, who)
             assert answer.status_code in {200, 403}
             assert "private/other" not in answer.text
             assert digest not in answer.text
-        if path != f"{HARBOR}/audit-logs":
-            assert "open" in (await served.done("GET", path, basic("alice"))).text or path.endswith("artifacts")
+        shown = (await served.done("GET", path, basic("alice"))).json()
+        assert shown or path == f"{HARBOR}/audit-logs"  # whoever may not see all of a project sees none of its log
 
     serve(run, work)
 
