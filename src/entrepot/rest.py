@@ -52,7 +52,8 @@ from entrepot.storage.verified import VerifiedStore
 from entrepot.system.health import HealthChecker
 from entrepot.system.info import SystemFacts, SystemInformation
 from entrepot.system.rest import SystemRest
-from entrepot.web.rest import RestApi, Route
+from entrepot.web.api import RestApi
+from entrepot.web.rest import Route
 
 HARBOR_PREFIX = "/api/v2.0"
 OWN_PREFIX = "/api/entrepot/v1"

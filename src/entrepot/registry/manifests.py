@@ -8,7 +8,7 @@ from entrepot.access.model import DELETE_ARTIFACT, PULL, PUSH
 from entrepot.auth.model import Caller
 from entrepot.database import Database, Transaction
 from entrepot.database.cache import VersionedCache
-from entrepot.errors import Conflict, InUse, InvalidInput, TooMany
+from entrepot.errors import Conflict, InUse, InvalidInput, TooLarge, TooMany
 from entrepot.journal import store as journal
 from entrepot.journal.model import Origin
 from entrepot.kit import clock
@@ -393,7 +393,9 @@ async def _tree(tx: Transaction, repository_id: int, name: RepositoryName, refer
     for stored in tree:
         listed = [digests.unpack(packed) for packed in await store.children_of(tx, stored.id)]
         for digest in [*listed, *await store.list_accessories(tx, repository_id, stored.digest)]:
-            if digest not in known and len(known) < _MOST_COPIED:
+            if digest not in known:
+                if len(known) >= _MOST_COPIED:
+                    raise TooLarge(f"The artifact has more than {_MOST_COPIED} parts: copy these one by one.")
                 known.add(digest)
                 found = await store.find_manifest(tx, repository_id, digest)
                 if found is not None:

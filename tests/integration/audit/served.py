@@ -20,8 +20,9 @@ from entrepot.journal import store as journal
 from entrepot.journal.model import Event, Origin
 from entrepot.projects.model import Project
 from entrepot.projects.tables import project_aliases, projects
+from entrepot.web.api import RestApi
 from entrepot.web.exchange import Exchange
-from entrepot.web.rest import RestApi, Route
+from entrepot.web.rest import Route
 from entrepot.web.rule import Permission, Rule
 
 T = TypeVar("T")

@@ -36,9 +36,9 @@ from entrepot.database.migrate import upgrade
 from entrepot.journal.model import Origin
 from entrepot.journal.store import journal
 from entrepot.settings.service import Settings
+from entrepot.web.api import RestApi
 from entrepot.web.edge import Edge, EdgeOptions
 from entrepot.web.metrics import RequestMetrics
-from entrepot.web.rest import RestApi
 
 T = TypeVar("T")
 

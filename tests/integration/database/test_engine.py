@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, func, insert, literal_column, select
 
 from entrepot.database import Database, Transaction, query
 from entrepot.errors import Conflict, NotFound, StorageFull, Unavailable
-from entrepot.projects.store import projects
+from entrepot.projects.tables import projects
 from tests.integration.rig import Bench, Rig
 
 ADD = query(

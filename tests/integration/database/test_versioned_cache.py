@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from entrepot.database import Database, Transaction, query, upsert
 from entrepot.database.cache import VersionedCache
-from entrepot.projects.store import projects
+from entrepot.projects.tables import projects
 from tests.integration.rig import Bench, Rig
 
 SET = upsert(

@@ -18,8 +18,8 @@ from entrepot.projects.http.labels import LabelRoutes
 from entrepot.projects.labels import Labels
 from entrepot.projects.model import Project
 from entrepot.registry.listing.labels import ArtifactLabels
+from entrepot.web.api import RestApi
 from entrepot.web.exchange import Exchange
-from entrepot.web.rest import RestApi
 from tests.integration.rig import PASSWORD, Bench, Rig, name_of
 
 JANE = Origin("jane", "192.0.2.1", "curl", "r-7")

@@ -17,8 +17,8 @@ from entrepot.projects import store
 from entrepot.projects.http.projects import MetadataRoutes, ProjectRoutes
 from entrepot.projects.service import Projects
 from entrepot.registry.listing.contents import ProjectContents
+from entrepot.web.api import RestApi
 from entrepot.web.exchange import Exchange
-from entrepot.web.rest import RestApi
 from tests.integration.rig import Bench, Rig
 
 ALL = "/projects?page_size=100"

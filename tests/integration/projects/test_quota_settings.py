@@ -19,8 +19,8 @@ from entrepot.projects.http.quotas import QuotaRoutes
 from entrepot.projects.quota_list import QuotaSettings
 from entrepot.projects.tables import projects as projects_table
 from entrepot.registry.listing.contents import ProjectContents
+from entrepot.web.api import RestApi
 from entrepot.web.exchange import Exchange
-from entrepot.web.rest import RestApi
 from tests.integration.rig import PASSWORD, Bench, Rig
 
 JANE = Origin("jane", "192.0.2.1", "curl", "r-7")

@@ -33,8 +33,9 @@ from entrepot.registry.rest.repositories import RepositoryRoutes
 from entrepot.registry.rest.search import SearchRoutes
 from entrepot.registry.rest.tags import TagRoutes
 from entrepot.serve.prepare import make_data_folder
+from entrepot.web.api import RestApi
 from entrepot.web.exchange import Exchange, Message
-from entrepot.web.rest import RestApi, Route
+from entrepot.web.rest import Route
 from entrepot.web.rule import Rule
 from tests.integration.rig import Bench, Rig, caller
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from entrepot.web.api import RestApi
 from tests.integration.registry.shelf import CHART_CONFIG, CHART_LAYER, Shelf, Shelves, owner, robot
 from tests.integration.rig import index
 
@@ -618,8 +619,6 @@ def test_the_document_of_the_routes_is_valid_json(shelf: Shelves) -> None:
         async with shelf.client() as client:
             app = client._transport.app  # type: ignore[attr-defined]
             assert app is not None
-        from entrepot.web.rest import RestApi  # noqa: PLC0415
-
         document = RestApi("/api/v2.0", "t", "0", shelf.routes, shelf.gate).build().openapi()
         assert json.dumps(document)
         assert (

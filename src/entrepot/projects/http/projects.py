@@ -45,6 +45,7 @@ from entrepot.web.rest import (
 from entrepot.web.rule import ANYONE, LOGIN, Gate, project
 
 CREATE = ("project", "create")
+READ = ("project", "read")
 LIST = ("repository", "list")
 _OWNER = "api:*"
 """What the bound of a token holds that stands for its owner (``access.model.API``)."""
@@ -54,7 +55,7 @@ Caller_ = Annotated[Caller, Asking]
 class Sight(Protocol):
     """What lists of projects ask of the floor that knows rights."""
 
-    async def places(self, caller: Any, permission: tuple[str, str] = LIST) -> Any:
+    async def places(self, caller: Any, permission: tuple[str, str]) -> Any:
         """Where a caller holds a permission: ``everywhere``, or ``projects`` by id."""
 
     async def roles_in(self, caller: Any, ids: Sequence[int]) -> dict[int, list[int]]:
@@ -111,8 +112,8 @@ class ProjectRoutes:
         if caller.bound is not None and not caller.principal.is_anonymous and _OWNER not in caller.bound:
             raise Denied("A token for repositories does not list projects: use one without a scope, or a password.")
         listing = _filtered(listed.listing, name, public, owner)
-        places = await self._sight.places(caller)
-        visible = None if places.everywhere else sorted(places.projects)
+        places = [await self._sight.places(caller, permission) for permission in (READ, LIST)]
+        visible = None if places[0].everywhere else sorted({id_ for place in places for id_ in place.projects})
         found, total = await self._projects.list_page(listing, visible)
         ids = [details.id for details in found]
         counts = await self._projects.repository_counts(ids) if with_detail else {}

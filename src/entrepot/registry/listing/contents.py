@@ -26,8 +26,9 @@ _FIRST = query(
     .limit(literal_column("1"))
 )
 _OF_PROJECT = select(repositories.c.id).where(repositories.c.project_id == bindparam("project_id"))
+# As a float: sizes are what documents claim, and their sum must not overflow.
 _LOGICAL = query(
-    select(func.coalesce(func.sum(manifests.c.total_size), literal_column("0"))).where(
+    select(func.coalesce(func.sum(manifests.c.total_size * literal_column("1.0")), literal_column("0"))).where(
         manifests.c.repository_id.in_(_OF_PROJECT),
         or_(manifests.c.is_listed == literal_column("1"), manifests.c.accessory_of.is_not(None)),
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from entrepot.projects.http.labels import LabelBody
 from entrepot.projects.model import Label
 from entrepot.registry.listing import additions, icons
 from entrepot.registry.listing.model import (
@@ -77,19 +78,6 @@ class NewTag(Body):
     """A tag to create."""
 
     name: str = Field(min_length=1, max_length=128)
-
-
-class LabelBody(Body):
-    """A label."""
-
-    id: int
-    name: str
-    description: str
-    color: str
-    scope: str = Field(description="g: global, p: of a project.")
-    project_id: int = Field(description="0 for a global label.")
-    creation_time: datetime
-    update_time: datetime
 
 
 class LabelReference(Body):
