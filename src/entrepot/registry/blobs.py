@@ -30,12 +30,10 @@ async def arrive(
     Raises:
         QuotaExceededError: the project has no room for it.
     """
-    late = await store.count_late(tx, project_id, blob.digest, blob.size)
-    if late:
-        await ledger.release(tx, reservation_id)
+    counted = await ledger.settle(tx, project_id, reservation_id, blob.digest, blob.size, deadline)
+    if counted is not None and counted < blob.size:
+        late = await store.count_late(tx, project_id, blob.digest, blob.size)
         await ledger.charge_manifest(tx, origin, project_id, late, 0)
-    else:
-        await ledger.settle(tx, project_id, reservation_id, blob.digest, blob.size, deadline)
 
 
 class Blobs:

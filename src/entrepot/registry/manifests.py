@@ -195,9 +195,12 @@ class Manifests:
             for stored in _children_first(tree):
                 manifest = documents.parse(stored.payload, stored.media_type)
                 # An index may list layers too (BuildKit's caches).
-                for blob in (*manifest.blobs, *(child.digest for child in manifest.children)):
-                    if await store.has_blob(tx, origin.repository_id, blob):
-                        await store.link_blob(tx, place.repository_id, blob)
+                for digest in (*manifest.blobs, *(child.digest for child in manifest.children)):
+                    blob = await store.find_blob(tx, origin.repository_id, digest)
+                    if blob is not None:
+                        await store.link_blob(tx, place.repository_id, digest)
+                        late = await store.count_late(tx, place.project_id, digest, blob.size)
+                        await ledger.charge_manifest(tx, caller.origin, place.project_id, late, 0)
                 named = tags if stored.digest == top else await _cosign_tags(tx, stored.id)
                 arrival = Arrival(stored.digest, manifest, stored.payload, named, copied_from=source.full)
                 await self._write(tx, caller.origin, place, target, arrival)

@@ -15,6 +15,8 @@ class Place(msgspec.Struct, frozen=True):
     name: RepositoryName
     project: Project | None
     repository_id: int | None
+    is_limited: bool = False
+    """Whether the project has a quota."""
 
 
 class HeldPlace(msgspec.Struct, frozen=True, gc=False):

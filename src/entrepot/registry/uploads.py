@@ -135,11 +135,11 @@ class Uploads:
             UploadUnknown: there is no such session in this repository.
             RangeNotSatisfiable: the chunk does not continue the upload; nothing has changed.
         """
-        session, project_id = await self._find(caller, name, session_id)
+        session, project_id, is_limited = await self._find(caller, name, session_id)
         writer = await self._write_to(session)
         try:
             _check_order(chunk, writer.offset)
-            room = await self._room_for(caller, project_id, session)
+            room = await self._room_for(caller, project_id, session) if is_limited else None
             return (await self._take(session, writer, body, room, length)).offset
         except QuotaExceededError:
             await self._drop(session_id)  # a push that cannot end must not hold room for itself
@@ -187,9 +187,9 @@ class Uploads:
         length: int | None,
     ) -> StoredBlob:
         # 1
-        session, project_id = await self._find(caller, name, session_id)
+        session, project_id, is_limited = await self._find(caller, name, session_id)
         digests.parse(digest)
-        room = await self._room_for(caller, project_id, session)
+        room = await self._room_for(caller, project_id, session) if is_limited else None
         if (chunk is None or chunk.first == 0) and await self._store.staged(session_id) is None:
             if room is not None:
                 await room.cover(length or 0, exactly=True)
@@ -296,8 +296,8 @@ class Uploads:
         """How many upload sessions are open."""
         return await store.count_uploads(self._database)
 
-    async def _find(self, caller: Caller, name: RepositoryName, session_id: str) -> tuple[UploadSession, int]:
-        """The session and its project's id, if the caller may go on with it.
+    async def _find(self, caller: Caller, name: RepositoryName, session_id: str) -> tuple[UploadSession, int, bool]:
+        """The session, its project's id, and whether that has a quota, if the caller may go on with it.
 
         Whoever began it goes on even with a token that has expired since (not with rights that were withdrawn): a
         client cannot fetch a new one in the middle of a body.
@@ -307,7 +307,7 @@ class Uploads:
         place = await self._repositories.enter(caller, PUSH, name, expired_token_will_do=begun_by_caller)
         if session is None or place.project is None or session.repository_id != place.repository_id:
             raise UploadUnknown(session_id)
-        return session, place.project.id
+        return session, place.project.id, place.is_limited
 
     async def _write_to(self, session: UploadSession) -> StagingWriter:
         """Open the staging entry; a request that has just lost its connection gets a moment to let go of it."""

@@ -74,7 +74,7 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):  # another worker was first
             os.write(ready_fd, b"r")
         os.close(ready_fd)
-        loading = asyncio.ensure_future(app.load_rest())
+        loading = asyncio.ensure_future(_load_rest(app))
         stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
         if not self._stop.is_set():
@@ -121,6 +121,11 @@ class _Worker:
         for task in pending:
             task.cancel()
         await asyncio.sleep(0)
+
+
+async def _load_rest(app: App) -> None:
+    await app.load_rest()
+    gc.freeze()  # it stays: the collector need not look at it again
 
 
 async def _wait(condition: Callable[[], bool], seconds: float) -> None:

@@ -60,6 +60,17 @@ _RESERVED_SIZE = (
     .where(reservations.c.project_id == bindparam("project_id"), reservations.c.digest == _named.c.digest)
     .scalar_subquery()
 )
+_HELD_ELSEWHERE = (
+    select(blobs.c.size)
+    .select_from(
+        repository_blobs.join(blobs, blobs.c.digest == repository_blobs.c.digest).join(
+            repositories, repositories.c.id == repository_blobs.c.repository_id
+        )
+    )
+    .where(repositories.c.project_id == bindparam("project_id"), repository_blobs.c.digest == _named.c.digest)
+    .limit(literal_column("1"))
+    .scalar_subquery()
+)
 _SIZES_BEFORE = query(select(project_content.c.digest, project_content.c.size).where(_HERE, _AMONG_ITS))
 _COUNT_NAMED = upsert(
     lambda insert: _counted(
@@ -68,7 +79,7 @@ _COUNT_NAMED = upsert(
             select(
                 bindparam("project_id", type_=project_content.c.project_id.type),
                 _named.c.digest,
-                func.coalesce(_HELD_SIZE, _RESERVED_SIZE, _ZERO),
+                func.coalesce(_HELD_SIZE, _RESERVED_SIZE, _HELD_ELSEWHERE, _ZERO),
                 literal_column("1"),
             ).where(_named.c.digest.is_not(None)),
         )
@@ -91,7 +102,10 @@ _COUNT_LATE = query(
 )
 _TAKE_RESERVED = query(
     delete(reservations)
-    .where(reservations.c.project_id == bindparam("project_id"), reservations.c.digest.in_(union_all(*_LISTED)))
+    .where(
+        reservations.c.project_id == bindparam("project_id"),
+        reservations.c.digest.in_(union_all(*_LISTED, select(bindparam("digest", type_=reservations.c.digest.type)))),
+    )
     .returning(reservations.c.size)
 )
 _UNCOUNT_NAMED = query(
@@ -182,7 +196,7 @@ async def count_manifest(
         before[row[0]] = row[1]
     rows = await tx.all(_COUNT_NAMED, project_id=project_id, repository_id=repository_id, manifest_id=manifest_id)
     rows += await tx.all(_COUNT_ONE, project_id=project_id, digest=packed, size=size)
-    reserved = await tx.all(_TAKE_RESERVED, project_id=project_id, manifest_id=manifest_id)
+    reserved = await tx.all(_TAKE_RESERVED, project_id=project_id, manifest_id=manifest_id, digest=packed)
     return sum(row[1] - before.get(row[0], 0) for row in rows), sum(row[0] for row in reserved)
 
 
