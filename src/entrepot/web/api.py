@@ -5,6 +5,7 @@ The gate judges a route's rule before the body is read. Every failure is Harbor'
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -174,7 +175,7 @@ class _GatedRoute(APIRoute):
 
 
 def _add(app: FastAPI, prefix: str, route: Route, gate: Gate) -> None:
-    summary = (route.endpoint.__doc__ or "").strip().partition("\n")[0]
+    summary, _, more_said = inspect.cleandoc(route.endpoint.__doc__ or "").partition("\n")
     kind = type("Gated", (_GatedRoute,), {"rule": route.rule, "gate": gate})
     more: dict[str, Any] = {}
     if route.answer:
@@ -192,7 +193,8 @@ def _add(app: FastAPI, prefix: str, route: Route, gate: Gate) -> None:
             name=_operation(route),
             operation_id=_operation(route),
             summary=summary,
-            description=str(route.rule),
+            description=more_said.strip()
+            or "\f",  # an empty one would be the docstring again; FastAPI cuts at a form feed
             tags=[route.tag] if route.tag else None,
             response_model_exclude_none=True,
             openapi_extra={"x-permission": str(route.rule)},
