@@ -32,6 +32,8 @@ _PIECE = 1024 * 1024
 Each piece costs a hop between threads (bench: push 400 MB, 4 streams), and its size memory for every stalled client.
 """
 
+_REST_SECONDS = 3.0
+
 _CONCURRENCY = 8192
 """Requests that one worker answers at once; idle connections do not count."""
 
@@ -124,6 +126,8 @@ class _Worker:
 
 
 async def _load_rest(app: App) -> None:
+    # Half a second of imports: those who waited for the start to push and pull come first. REST itself does not wait.
+    await asyncio.sleep(_REST_SECONDS)
     await app.load_rest()
     gc.freeze()  # it stays: the collector need not look at it again
 
