@@ -25,10 +25,12 @@ from entrepot.errors import NotAuthenticated
 from entrepot.journal import store as journal
 from entrepot.journal.model import Origin
 from entrepot.kit import clock
+from entrepot.kit.expiring import ExpiringMap
 from entrepot.projects import store as projects
 from entrepot.settings.service import Settings
 
 _NEVER = float("inf")
+_TOLD_SECONDS = 10.0
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -67,6 +69,7 @@ class Identifier:
         self._issuer = issuer
         self._settings = settings
         self._bearers: VersionedCache[Identity] = VersionedCache(database, 16_384)
+        self._told: ExpiringMap[tuple[str, str], bool] = ExpiringMap(16_384, clock.monotonic)
 
     async def identify(self, authorization: str, origin: Origin, *, session: str = "") -> Caller:
         """The caller that an ``Authorization`` header, or else a session's cookie, shows; anonymous without either.
@@ -197,8 +200,12 @@ class Identifier:
 
     async def _refuse(self, identity: Identity, origin: Origin, message: str) -> NoReturn:
         name = identity.principal.name
-        named = msgspec.structs.replace(origin, principal=name)
-        await self._database.write(lambda tx: journal.append(tx, named, LoginFailed(user=name)), durable=False)
+        key = (name, origin.client_address)
+        if self._told.get(key) is None:
+            # Now and then is enough: who insists must not make the journal grow.
+            self._told.put(key, True, clock.monotonic() + _TOLD_SECONDS)
+            named = msgspec.structs.replace(origin, principal=name)
+            await self._database.write(lambda tx: journal.append(tx, named, LoginFailed(user=name)), durable=False)
         raise NotAuthenticated(message)
 
 
