@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.protocol.client import admin_of, entrepot
+from tests.protocol.client import admin_of, entrepot, eventually
 from tests.serving import serving
 
 
@@ -143,8 +143,9 @@ def test_the_password_may_come_from_a_file(tmp_path: Path) -> None:
 
 def test_the_first_password_is_shown_once(tmp_path: Path) -> None:
     with serving(tmp_path / "data", environment={"ENTREPOT_ADMIN_PASSWORD": ""}) as started:
-        told = started.log_text()
-        found = next(line for line in told.splitlines() if "first login" in line)
+        # The greeting is written once a worker answers: whoever sees it answer may be a moment earlier.
+        assert eventually(lambda: "first login" in started.log_text())
+        found = next(line for line in started.log_text().splitlines() if "first login" in line)
         password = found.split()[-1]
         started.password = password
         with admin_of(started) as admin:
