@@ -94,11 +94,20 @@ class User(msgspec.Struct, frozen=True):
     comment: str = ""
     created_at: int = 0
     updated_at: int = 0
+    source: str = ""
+    """The identity provider that keeps the account; empty: it is kept here."""
+    is_source_admin: bool = False
+    """Whether a provider has it among its administrators."""
+
+    @property
+    def administers(self) -> bool:
+        """Whether it administers the system, by a flag of ours or by a provider's group."""
+        return self.is_admin or self.is_source_admin
 
     @property
     def principal(self) -> Principal:
         """The principal that this account is."""
-        return Principal(self.id, self.name, self.is_admin, is_auditor=self.is_auditor)
+        return Principal(self.id, self.name, self.administers, is_auditor=self.is_auditor)
 
 
 class PersonalToken(msgspec.Struct, frozen=True):
@@ -156,6 +165,10 @@ class Group(msgspec.Struct, frozen=True):
     kind: int
     """Harbor's ``group_type``: 1 LDAP, 2 made here, 3 OIDC."""
     ldap_dn: str
+    provider: str = ""
+    """The identity provider that says who is in it; empty: it is made here, or no provider has named it yet."""
+    key: str = ""
+    """How the provider names it: a normalised DN, a claim's value."""
 
 
 def is_user_name(name: str) -> bool:
@@ -219,6 +232,8 @@ class LoggedIn(UserEvent, frozen=True, kw_only=True):
     """Somebody showed the right password or secret."""
 
     operation = "login"
+    provider: str = ""
+    """The identity provider that vouched for it; empty: the credential is kept here."""
 
 
 class LoggedOut(UserEvent, frozen=True, kw_only=True):

@@ -9,7 +9,21 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from entrepot.config.sections import Api, Auth, Limits, Log, Metrics, RegistrySection, Section, Storage, Tls
+from entrepot.config.sections import (
+    Api,
+    Auth,
+    ClientCertificates,
+    Identity,
+    Limits,
+    Log,
+    Metrics,
+    RateLimits,
+    RegistrySection,
+    Secrets,
+    Section,
+    Storage,
+    Tls,
+)
 from entrepot.config.values import read_file, split_address
 from entrepot.errors import ConfigError
 from entrepot.settings.model import check_overrides
@@ -26,6 +40,9 @@ class Config(Section):
     )
     external_url: str = Field("", description="How clients reach the registry, such as https://registry.example.com.")
     https_only: bool = Field(False, description="Refuse requests that did not come over HTTPS.")
+    http_redirect_listen: str = Field(
+        "", description="Address and port of a plain HTTP listener that only leads to HTTPS, such as :80; empty: none."
+    )
     trusted_proxies: list[str] = Field(
         default_factory=list, description="Networks whose X-Forwarded-* headers are believed."
     )
@@ -39,6 +56,10 @@ class Config(Section):
     api: Api = Api()
     log: Log = Log()
     limits: Limits = Limits()
+    identity: Identity = Identity()
+    secrets: Secrets = Secrets()
+    rate_limits: RateLimits = RateLimits()
+    client_certificates: ClientCertificates = ClientCertificates()
     settings: dict[str, Any] = Field(
         default_factory=dict,
         description="Settings in Harbor's vocabulary that are fixed here and cannot be changed at run time.",
@@ -61,6 +82,13 @@ class Config(Section):
             check_overrides(value)
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("http_redirect_listen")
+    @classmethod
+    def _has_port_if_set(cls, value: str) -> str:
+        if value:
+            split_address(value)
         return value
 
     @field_validator("listen")
@@ -95,6 +123,14 @@ class Config(Section):
             raise ValueError("give admin_password or admin_password_file, not both")
         if self.https_only and not self.tls.cert_file and not self.trusted_proxies:
             raise ValueError("https_only needs tls.cert_file, or trusted_proxies that end TLS")
+        if self.http_redirect_listen and not self.tls.cert_file:
+            raise ValueError("http_redirect_listen leads to HTTPS, which needs tls.cert_file")
+        if self.http_redirect_listen and self.http_redirect_listen in {self.listen, self.metrics.listen}:
+            raise ValueError("http_redirect_listen must differ from the other listeners")
+        if self.client_certificates.rules and not self.client_certificates.header:
+            raise ValueError("client_certificates.rules need client_certificates.header")
+        if self.client_certificates.header and not self.trusted_proxies:
+            raise ValueError("client_certificates.header is believed from trusted_proxies only: name them")
         return self
 
     @property

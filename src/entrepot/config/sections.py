@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from entrepot.config.values import split_address
+from entrepot.auth.options import KINDS, Options, parse_options
+from entrepot.config.values import read_file, split_address
 
 
 class Section(BaseModel):
@@ -22,6 +24,12 @@ class Tls(Section):
     cert_file: Path | None = Field(None, description="Certificate chain in PEM.")
     key_file: Path | None = Field(None, description="Private key in PEM.")
     ca_file: Path | None = Field(None, description="The authority's certificate in PEM, for clients to download.")
+    client_ca_file: Path | None = Field(
+        None, description="Clients must show a certificate of this authority (PEM) at the listener."
+    )
+    hsts_seconds: int = Field(
+        31_536_000, ge=0, description="How long browsers insist on HTTPS, told with https_only; 0: not told."
+    )
     http2: bool = Field(
         False,
         description="Offer HTTP/2 too. Uploads are several times slower over it (STACK: 149 against 803 MB/s).",
@@ -31,6 +39,8 @@ class Tls(Section):
     def _together(self) -> Tls:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file go together")
+        if self.client_ca_file and not self.cert_file:
+            raise ValueError("client_ca_file needs cert_file: without TLS nobody shows a certificate")
         return self
 
 
@@ -92,3 +102,114 @@ class Limits(Section):
     idle_timeout: float = Field(60, gt=0, description="A transfer without progress is given up after this.")
     drain_delay: float = Field(3, ge=0, description="From SIGTERM (readyz turns 503) to the end of accepting.")
     drain_timeout: float = Field(60, ge=0, description="Running transfers get this long to finish.")
+
+
+class Identity(Section):
+    """Where accounts come from, beside those that are kept here."""
+
+    ldap: list[dict[str, Any]] = Field(
+        default_factory=list, description="LDAP directories; docs/ldap.md lists their keys.", json_schema_extra=_schema
+    )
+    oidc: list[dict[str, Any]] = Field(
+        default_factory=list, description="OpenID providers; docs/oidc.md lists their keys.", json_schema_extra=_schema
+    )
+    workload: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Issuers of tokens for CI jobs and pods; docs/workload-identity.md lists their keys.",
+        json_schema_extra=_schema,
+    )
+
+    @field_validator("ldap", "oidc", "workload", mode="before")
+    @classmethod
+    def _is_list(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('write a JSON list of objects, such as [{"name": "corp", …}]') from None
+
+    @model_validator(mode="after")
+    def _are_providers(self) -> Identity:
+        names = [options.name for options in self.providers()]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"two providers are called {', '.join(sorted(twice))}")
+        return self
+
+    def providers(self) -> list[Options]:
+        """What is described, with secrets read from their files."""
+        return [
+            _options(kind, values)
+            for kind, described in (("ldap", self.ldap), ("oidc", self.oidc), ("workload", self.workload))
+            for values in described
+        ]
+
+
+def _options(kind: str, values: dict[str, Any]) -> Options:
+    described = dict(values)
+    field = KINDS[kind].secret_field
+    path = described.pop(f"{field}_file", None) if field else None
+    try:
+        if path is not None:
+            if field in described:
+                raise ConfigError(f"give {field} or {field}_file, not both")
+            described[field] = read_file(Path(path), f"{field}_file").decode().strip()
+        return parse_options(kind, described)
+    except (InvalidInput, ConfigError) as error:
+        raise ValueError(f"{values.get('name', kind)}: {error}") from None
+
+
+class Secrets(Section):
+    """The key under which secrets are kept in the database."""
+
+    key: SecretStr | None = Field(None, description="The key itself; several with commas between: the first seals.")
+    key_file: Path | None = Field(None, description="Its file, one key a line; unset: keys/secrets.key in data.")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Secrets:
+        if self.key and self.key_file:
+            raise ValueError("give key or key_file, not both")
+        return self
+
+
+class RateLimits(Section):
+    """How much one address and one principal may ask for: requests a period, such as 600/m; empty: as much as they like."""
+
+    pulls: str = Field("", description="Reads of the registry API.")
+    pushes: str = Field("", description="Writes of the registry API.")
+    rest: str = Field("", description="Requests to the REST APIs and the pages.")
+    logins: str = Field("", description="Requests to the token endpoint and for sessions.")
+
+    @field_validator("pulls", "pushes", "rest", "logins")
+    @classmethod
+    def _is_rate(cls, value: str) -> str:
+        if value:
+            parse_rate(value)
+        return value
+
+
+class CertificateRule(Section):
+    """Which client certificate is whom."""
+
+    rule: str = Field(description='On the certificate, such as uri == "spiffe://prod/ns/ci/sa/builder".')
+    principal: str = Field(description="A robot account's name, or a user's.")
+
+
+class ClientCertificates(Section):
+    """Certificates that a trusted proxy has checked and tells of."""
+
+    header: str = Field(
+        "", description="X-Forwarded-Client-Cert, or the header that nginx fills with $ssl_client_escaped_cert."
+    )
+    rules: list[CertificateRule] = Field(default_factory=list, description="The first that fits counts.")
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _is_list(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError("write a JSON list of objects with rule and principal") from None

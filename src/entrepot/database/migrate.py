@@ -8,7 +8,7 @@ from pathlib import Path
 
 from entrepot.errors import ConfigError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in ``migrations/versions``; a unit test compares."""
 
 

@@ -133,10 +133,11 @@ def _details(row: Sequence[Any]) -> ProjectDetails:
 
 # changing
 
+_LATER = {"id", "allow_networks", "deny_networks"}
 _ADD = upsert(
     lambda insert: (
         insert(projects)
-        .values({c.name: bindparam(c.name) for c in projects.columns if c.name != "id"})
+        .values({c.name: bindparam(c.name) for c in projects.columns if c.name not in _LATER})
         .on_conflict_do_nothing(index_elements=[projects.c.name])
     )
 )

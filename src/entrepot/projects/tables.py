@@ -31,6 +31,8 @@ projects = Table(
     Column("owner_name", Text, nullable=False, server_default=""),
     Column("metadata", LargeBinary, nullable=False, server_default="{}"),  # Harbor's keys but "public", as JSON
     Column("quota", BigInteger, nullable=False, server_default="-1"),  # bytes; -1: no limit
+    Column("allow_networks", LargeBinary, nullable=False, server_default="[]"),  # CIDR texts as JSON; empty: everywhere
+    Column("deny_networks", LargeBinary, nullable=False, server_default="[]"),
     # The catalog is ordered by full repository names: "a-b/x" comes before "a/x", since "-" sorts before "/".
     Index("ix_projects_catalog", text("(name || '/')")),
     Index("ix_projects_owner_id", "owner_id"),

@@ -33,7 +33,7 @@ from entrepot.settings.service import Settings
 
 _ADD_USER = query(
     insert(users)
-    .values({c.name: bindparam(c.name) for c in users.columns if c.name not in {"id", "is_auditor"}})
+    .values({c.name: bindparam(c.name) for c in users.columns if c.name not in {"id", "is_auditor", "source", "source_admin", "is_gone"}})
     .returning(users.c.id)
 )
 _ADD_PROJECT = query(

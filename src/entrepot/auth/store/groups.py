@@ -13,7 +13,7 @@ from entrepot.kit.listing import Listing, SortKey
 from entrepot.kit.selection import Fields, integer, text
 from entrepot.web.lists import Lister
 
-_COLUMNS = (groups.c.id, groups.c.name, groups.c.kind, groups.c.ldap_dn)
+_COLUMNS = (groups.c.id, groups.c.name, groups.c.kind, groups.c.ldap_dn, groups.c.provider, groups.c.key)
 _FIELDS = Fields(
     {
         "id": integer(groups.c.id),
@@ -97,9 +97,11 @@ async def list_users(database: Database, group_id: int, listing: Listing) -> tup
     return [(row[0], row[1]) for row in rows], total
 
 
-async def add(tx: Transaction, name: str, kind: int, ldap_dn: str, now: int) -> int | None:
+async def add(
+    tx: Transaction, name: str, kind: int, ldap_dn: str, now: int, *, provider: str = "", key: str = ""
+) -> int | None:
     """Create a group; its id, or ``None`` if the name is taken."""
-    row = await tx.one(_ADD, name=name, kind=kind, ldap_dn=ldap_dn, created_at=now)
+    row = await tx.one(_ADD, name=name, kind=kind, ldap_dn=ldap_dn, created_at=now, provider=provider, key=key)
     return int(row[0]) if row else None
 
 

@@ -59,10 +59,19 @@ async def find(database: Database, session_id: bytes) -> SessionRow | None:
     return SessionRow(*row) if row else None
 
 
-async def add(tx: Transaction, session_id: bytes, user_id: int, credential_version: int, now: int) -> None:
-    """Begin a session."""
+async def add(
+    tx: Transaction,
+    session_id: bytes,
+    user_id: int,
+    credential_version: int,
+    now: int,
+    *,
+    provider: str = "",
+    id_token: bytes | None = None,
+) -> None:
+    """Begin a session; one that a provider vouches for keeps the sealed token that ends it there too."""
     values: dict[str, Any] = {"id": session_id, "user_id": user_id, "credential_version": credential_version}
-    await tx.run(_ADD, **values, created_at=now, used_at=now)
+    await tx.run(_ADD, **values, created_at=now, used_at=now, provider=provider, id_token=id_token)
 
 
 async def trim(tx: Transaction, user_id: int, most: int) -> None:

@@ -26,6 +26,9 @@ _COLUMNS = (
     users.c.comment,
     users.c.created_at,
     users.c.updated_at,
+    users.c.source,
+    users.c.source_admin,
+    users.c.is_gone,
 )
 
 FIELDS = Fields(
@@ -94,8 +97,19 @@ _SEARCH = Lister((users.c.id, users.c.name), _SEARCHED, _CLOSEST, users.c.id, us
 
 
 def _user(row: tuple[Any, ...]) -> User:
-    id_, name, password_hash, is_admin, is_disabled, version, is_auditor, *rest = row
-    return User(id_, name, password_hash, bool(is_admin), bool(is_disabled), version, bool(is_auditor), *rest)
+    id_, name, password_hash, is_admin, is_disabled, version, is_auditor, *rest, source, source_admin, is_gone = row
+    return User(
+        id_,
+        name,
+        password_hash,
+        bool(is_admin),
+        bool(is_disabled or is_gone),
+        version,
+        bool(is_auditor),
+        *rest,
+        source=source,
+        is_source_admin=bool(source_admin),
+    )
 
 
 async def find_by_name(reader: Database | Transaction, name: str) -> User | None:
@@ -132,6 +146,7 @@ async def add(
     email: str = "",
     real_name: str = "",
     comment: str = "",
+    source: str = "",
 ) -> int | None:
     """Create an account; its id, or ``None`` if the name is taken."""
     row = await tx.one(
@@ -147,6 +162,9 @@ async def add(
         email=email,
         real_name=real_name,
         comment=comment,
+        source=source,
+        source_admin=0,
+        is_gone=0,
     )
     return int(row[0]) if row else None
 
