@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from entrepot.config.identity import Identity
 from entrepot.config.sections import (
     Api,
     Auth,
     ClientCertificates,
-    Identity,
     Limits,
     Log,
     Metrics,

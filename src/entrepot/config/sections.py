@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from entrepot.auth.options import KINDS, Options, parse_options
-from entrepot.config.values import read_file, split_address
+from entrepot.config.values import split_address
+from entrepot.web.rates import parse_rate
 
 
 class Section(BaseModel):
@@ -104,62 +104,6 @@ class Limits(Section):
     drain_timeout: float = Field(60, ge=0, description="Running transfers get this long to finish.")
 
 
-class Identity(Section):
-    """Where accounts come from, beside those that are kept here."""
-
-    ldap: list[dict[str, Any]] = Field(
-        default_factory=list, description="LDAP directories; docs/ldap.md lists their keys.", json_schema_extra=_schema
-    )
-    oidc: list[dict[str, Any]] = Field(
-        default_factory=list, description="OpenID providers; docs/oidc.md lists their keys.", json_schema_extra=_schema
-    )
-    workload: list[dict[str, Any]] = Field(
-        default_factory=list,
-        description="Issuers of tokens for CI jobs and pods; docs/workload-identity.md lists their keys.",
-        json_schema_extra=_schema,
-    )
-
-    @field_validator("ldap", "oidc", "workload", mode="before")
-    @classmethod
-    def _is_list(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value)
-        except ValueError:
-            raise ValueError('write a JSON list of objects, such as [{"name": "corp", …}]') from None
-
-    @model_validator(mode="after")
-    def _are_providers(self) -> Identity:
-        names = [options.name for options in self.providers()]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ValueError(f"two providers are called {', '.join(sorted(twice))}")
-        return self
-
-    def providers(self) -> list[Options]:
-        """What is described, with secrets read from their files."""
-        return [
-            _options(kind, values)
-            for kind, described in (("ldap", self.ldap), ("oidc", self.oidc), ("workload", self.workload))
-            for values in described
-        ]
-
-
-def _options(kind: str, values: dict[str, Any]) -> Options:
-    described = dict(values)
-    field = KINDS[kind].secret_field
-    path = described.pop(f"{field}_file", None) if field else None
-    try:
-        if path is not None:
-            if field in described:
-                raise ConfigError(f"give {field} or {field}_file, not both")
-            described[field] = read_file(Path(path), f"{field}_file").decode().strip()
-        return parse_options(kind, described)
-    except (InvalidInput, ConfigError) as error:
-        raise ValueError(f"{values.get('name', kind)}: {error}") from None
-
-
 class Secrets(Section):
     """The key under which secrets are kept in the database."""
 
@@ -174,7 +118,7 @@ class Secrets(Section):
 
 
 class RateLimits(Section):
-    """How much one address and one principal may ask for: requests a period, such as 600/m; empty: as much as they like."""
+    """How much one address, and one principal, may ask for: requests a period, such as 600/m; empty: no limit."""
 
     pulls: str = Field("", description="Reads of the registry API.")
     pushes: str = Field("", description="Writes of the registry API.")
