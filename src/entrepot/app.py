@@ -14,22 +14,35 @@ import msgspec
 
 from entrepot import __version__
 from entrepot.access.challenge import TOKEN_PATH
+from entrepot.access.door import Door
 from entrepot.access.http import TokenEndpoint
-from entrepot.access.identity import Identifier
+from entrepot.access.identity import Identifier, Strangers
 from entrepot.access.issue import TokenService
+from entrepot.access.refusals import Refusals
 from entrepot.access.service import AccessOptions, Guardian
 from entrepot.access.sessions import SessionGuard
 from entrepot.access.tokens import TokenIssuer, TokenOptions, derive_key, load_key
+from entrepot.auth.accounts import Accounts
+from entrepot.auth.cli_secrets import CliSecrets
+from entrepot.auth.directory import Build, Directory
+from entrepot.auth.elsewhere import Elsewhere
+from entrepot.auth.foreign_bearers import ForeignBearers
 from entrepot.auth.groups import Groups
 from entrepot.auth.http.sessions import SessionRoutes
 from entrepot.auth.logins import Logins
 from entrepot.auth.personal_tokens import PersonalTokens
+from entrepot.auth.provider import Provider
+from entrepot.auth.rechecks import Rechecks
 from entrepot.auth.robots import Robots
 from entrepot.auth.service import Users
 from entrepot.auth.sessions import Sessions
+from entrepot.auth.trusts import Trusts
 from entrepot.auth.usage import LastUses
+from entrepot.auth.workload import Workloads
 from entrepot.config import Config
+from entrepot.config.assessed import installation_of
 from entrepot.database import Database
+from entrepot.kit.secretbox import SecretBox, ensure_key_file
 from entrepot.projects.quota import Quotas
 from entrepot.registry.blobs import Blobs
 from entrepot.registry.http.blobs import BlobRoutes
@@ -45,14 +58,18 @@ from entrepot.registry.tags import Tags
 from entrepot.registry.uploads import UploadOptions, Uploads
 from entrepot.settings.service import Settings
 from entrepot.storage.open import open_store
+from entrepot.system.assessment.checks import assessor, providers_of
+from entrepot.system.assessment.service import Assessor
 from entrepot.system.health import HealthChecker, Probe
 from entrepot.system.http import SystemRoutes
 from entrepot.system.info import SystemFacts
 from entrepot.web.access_log import AccessLog
 from entrepot.web.address import parse_networks
+from entrepot.web.door import LOGINS, PULLS, PUSHES, REST, Budgets
 from entrepot.web.edge import Edge, EdgeOptions, Mount
 from entrepot.web.exchange import Exchange
 from entrepot.web.metrics import GaugeReading, RequestMetrics
+from entrepot.web.rates import parse_rate
 
 if TYPE_CHECKING:
     from entrepot.rest import RestApis
@@ -78,6 +95,61 @@ def key_path(config: Config) -> Path:
     return config.data / "keys" / "token.pem"
 
 
+def open_box(config: Config) -> SecretBox:
+    """What seals secrets: with the configured key, or one in the data folder, made at the first start.
+
+    Raises:
+        ConfigError: the key cannot be used.
+    """
+    if config.secrets.key:
+        return SecretBox(keys=config.secrets.key.get_secret_value())
+    path = config.secrets.key_file
+    if path is None:
+        path = config.data / "keys" / "secrets.key"
+        ensure_key_file(path)
+    return SecretBox(path=path)
+
+
+def builders() -> dict[str, Build]:
+    """How each kind of identity provider is made; each brings libraries that most installations never need."""
+
+    def ldap(options: Any) -> Provider:
+        from entrepot.auth.providers.ldap import LdapProvider  # noqa: PLC0415
+
+        return LdapProvider(options)
+
+    def oidc(options: Any) -> Provider:
+        from entrepot.auth.providers.oidc import OidcProvider  # noqa: PLC0415
+
+        return OidcProvider(options)
+
+    return {"ldap": ldap, "oidc": oidc}
+
+
+def assessor_of(
+    config: Config,
+    database: Database,
+    settings: Settings,
+    *,
+    config_file: Path | None = None,
+    latest: str = "",
+    is_outside: bool = False,
+) -> Assessor:
+    """What checks an installation, of a worker or of the command line; other features add their checks here."""
+    secrets_key = None if config.secrets.key else config.secrets.key_file or config.data / "keys" / "secrets.key"
+    installation = installation_of(
+        config,
+        database=database_path(config),
+        token_key=key_path(config),
+        secrets_key=secrets_key,
+        config_file=config_file,
+        latest=latest,
+        is_outside=is_outside,
+    )
+    providers = providers_of(database, config.identity.providers())
+    return assessor(installation, database, settings, providers)
+
+
 class App:
     """One process's share of the registry. Build it in the process that serves."""
 
@@ -86,7 +158,8 @@ class App:
         self._access_log = access_log
         self.database = database = Database(database_path(config))
         self.content = open_store(config.storage.driver, folder=config.data, memory_limit=config.storage.memory_limit)
-        self.settings = settings = Settings(database, config.settings)
+        self.box = open_box(config)
+        self.settings = settings = Settings(database, config.settings, self.box)
         self._build_access(load_key(key_path(config)))
         self.quotas = Quotas(database, settings)
         self.pulls = Pulls(database, settings)
@@ -112,12 +185,26 @@ class App:
         """Who asks, and what they may do."""
         config, database, settings = self._config, self.database, self.settings
         self.logins = Logins(database)
-        self.users = Users(database, self.logins, settings)
+        box = self.box
+        self.directory = Directory(database, settings, box, config.identity.providers(), builders())
+        self.accounts = Accounts(database, settings, box, self.directory.is_sole)
+        self.cli_secrets = CliSecrets(database, self.logins, settings)
+        self.users = Users(
+            database,
+            self.logins,
+            settings,
+            elsewhere=Elsewhere(self.directory, self.accounts),
+            cli_secrets=self.cli_secrets,
+        )
         self.groups = Groups(database)
         self.robots = Robots(database, self.logins)
         self.personal_tokens = PersonalTokens(database)
-        self.sessions = Sessions(database, settings)
+        self.sessions = Sessions(database, settings, box)
+        self.workloads = Workloads(self.directory)
+        self.trusts = Trusts(database, self.robots, self.workloads)
         self.last_uses = LastUses(database)
+        self.refusals = Refusals(database)
+        self.door = Door(settings, self.refusals)
         self.issuer = TokenIssuer(
             key,
             TokenOptions(
@@ -127,12 +214,17 @@ class App:
         self.identifier = Identifier(
             database,
             self.users,
-            self.robots,
-            self.personal_tokens,
-            self.sessions,
-            self.last_uses,
-            self.issuer,
-            settings,
+            robots=self.robots,
+            tokens=self.personal_tokens,
+            sessions=self.sessions,
+            uses=self.last_uses,
+            issuer=self.issuer,
+            settings=settings,
+            strangers=Strangers(
+                Rechecks(database, self.directory, self.accounts, box),
+                self.trusts,
+                ForeignBearers(database, self.directory, self.accounts),
+            ),
         )
         self._session_guard = SessionGuard(derive_key(key, "sessions"))
         self.guardian = Guardian(
@@ -141,6 +233,7 @@ class App:
             self._session_guard,
             settings,
             AccessOptions(create_projects=config.registry.create_projects),
+            self.refusals,
         )
         self.tokens = TokenService(database, self.identifier, self.guardian, self.issuer, settings)
 
@@ -159,6 +252,7 @@ class App:
             Periodic("record pulls", 5.0, self.pulls.flush, everywhere=True),
             Periodic("record uses of sessions", 10.0, self.sessions.flush, everywhere=True),
             Periodic("record uses of robots and tokens", 1.0, self.last_uses.flush, everywhere=True),
+            Periodic("record refused addresses", 1.0, self.refusals.flush, everywhere=True),
         ]
 
     def web(self) -> list[Mount]:
@@ -214,6 +308,7 @@ class App:
             tags=self.tags,
             health=self.health,
             facts=facts,
+            assessor=assessor_of(config, self.database, self.settings),
         )
         apis = RestApis(pieces, documents_need_login=config.api.documents_login)
         apis.build()
@@ -237,6 +332,7 @@ class App:
             trusted_proxies=parse_networks(config.trusted_proxies),
             external_url=config.external_url,
             https_only=config.https_only,
+            hsts_seconds=config.tls.hsts_seconds,
             idle_timeout=config.limits.idle_timeout,
         )
         return Edge(
@@ -244,7 +340,15 @@ class App:
             options,
             metrics=self._metrics,
             access_log=self._access_log,
+            porter=self.door,
+            budgets=self._budgets(),
         )
+
+    def _budgets(self) -> Budgets | None:
+        limits = self._config.rate_limits
+        texts = {PULLS: limits.pulls, PUSHES: limits.pushes, REST: limits.rest, LOGINS: limits.logins}
+        rates = {area: parse_rate(text) for area, text in texts.items() if text}
+        return Budgets(rates, workers=self._config.worker_count) if rates else None
 
     def _system(self) -> SystemRoutes:
         async def upload_sessions() -> GaugeReading:

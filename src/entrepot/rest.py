@@ -13,23 +13,28 @@ from entrepot.access.rest.members import MemberRoutes
 from entrepot.access.rest.permissions import PermissionRoutes
 from entrepot.access.rest.robots import RobotRoutes
 from entrepot.access.rest.roles import RoleRoutes
+from entrepot.access.rest.trusts import TrustRoutes
 from entrepot.access.robot_secrets import RobotSecrets
 from entrepot.access.robots import RobotAccounts
 from entrepot.access.roles import Roles
 from entrepot.access.scopes import Scopes
 from entrepot.access.service import Guardian
 from entrepot.access.sight import Sight
+from entrepot.access.trusts import RobotTrusts
 from entrepot.audit.http import AuditRoutes
 from entrepot.audit.service import AuditLog
 from entrepot.auth.groups import Groups
 from entrepot.auth.http.routes import UserRoutes
 from entrepot.auth.personal_tokens import PersonalTokens
 from entrepot.auth.service import Users
+from entrepot.auth.workload import Workloads
 from entrepot.database import Database
 from entrepot.projects.http.labels import LabelRoutes
+from entrepot.projects.http.networks import NetworkRoutes
 from entrepot.projects.http.projects import MetadataRoutes, ProjectRoutes
 from entrepot.projects.http.quotas import QuotaRoutes
 from entrepot.projects.labels import Labels
+from entrepot.projects.networks import ProjectNetworks
 from entrepot.projects.quota_list import QuotaSettings
 from entrepot.projects.service import Projects
 from entrepot.registry.listing.additions import Additions
@@ -49,6 +54,8 @@ from entrepot.registry.rest.tags import TagRoutes
 from entrepot.registry.tags import Tags
 from entrepot.settings.service import Settings
 from entrepot.storage.verified import VerifiedStore
+from entrepot.system.assessment.rest import AssessmentRest
+from entrepot.system.assessment.service import Assessor
 from entrepot.system.health import HealthChecker
 from entrepot.system.info import SystemFacts, SystemInformation
 from entrepot.system.rest import SystemRest
@@ -69,11 +76,13 @@ class Pieces(msgspec.Struct, frozen=True, kw_only=True):
     users: Users
     groups: Groups
     personal_tokens: PersonalTokens
+    workloads: Workloads
     repositories: Repositories
     manifests: Manifests
     tags: Tags
     health: HealthChecker
     facts: SystemFacts
+    assessor: Assessor
 
 
 class RestApis:
@@ -86,10 +95,12 @@ class RestApis:
         self._users = UserRoutes(app.users, app.personal_tokens, app.groups, app.guardian, scopes)
         self._members = MemberRoutes(Members(app.database, app.guardian))
         self._robots = RobotRoutes(robots, RobotSecrets(app.database, robots))
+        self._trusts = TrustRoutes(RobotTrusts(app.database, robots, app.workloads))
         self._roles = RoleRoutes(Roles(app.database))
         self._permissions = PermissionRoutes(Permits(app.database, app.guardian))
         self._audit = AuditRoutes(AuditLog(app.database, app.settings, app.guardian))
         self._system = SystemRest(SystemInformation(app.facts, app.settings, app.health), app.settings)
+        self._assessment = AssessmentRest(app.assessor)
         self.harbor = RestApi(
             HARBOR_PREFIX,
             "Entrepôt: Harbor's API v2.0",
@@ -130,9 +141,11 @@ class RestApis:
             *self._users.own_routes(),
             *self._members.own_routes(),
             *self._robots.own_routes(),
+            *self._trusts.own_routes(),
             *self._roles.own_routes(),
             *self._content.own_routes(),
             *self._audit.own_routes(),
+            *self._assessment.own_routes(),
         ]
 
 
@@ -150,6 +163,7 @@ class _ContentRoutes:
         self._parts: list[Any] = [
             ProjectRoutes(database, projects, app.settings, sight, guardian),
             MetadataRoutes(projects),
+            NetworkRoutes(ProjectNetworks(database)),
             LabelRoutes(Labels(database), guardian),
             QuotaRoutes(QuotaSettings(database, contents)),
             AdditionRoutes(Additions(database, app.content, artifacts, attributes)),

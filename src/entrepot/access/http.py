@@ -12,8 +12,9 @@ import msgspec
 from entrepot.access.identity import Identity, decode_basic
 from entrepot.access.issue import TokenService
 from entrepot.access.model import parse_scopes
+from entrepot.access.token_exchange import GRANT, read_request, refusal
 from entrepot.access.tokens import SERVICE
-from entrepot.errors import InvalidInput, NotAllowed, NotAuthenticated
+from entrepot.errors import EntrepotError, InvalidInput, NotAllowed, NotAuthenticated
 from entrepot.journal.model import Origin
 from entrepot.web.exchange import JSON, Exchange
 from entrepot.web.render import render
@@ -53,6 +54,8 @@ class TokenEndpoint:
     async def _post(self, exchange: Exchange) -> None:
         form = _parse_form(await exchange.read(_FORM_LIMIT))
         grant = _last(form, "grant_type")
+        if grant == GRANT:
+            return await self._exchange(exchange, form)
         if grant == "password":
             identity: Identity | None = await self._tokens.log_in(
                 _last(form, "username"), _last(form, "password"), _origin(exchange)
@@ -60,10 +63,21 @@ class TokenEndpoint:
         elif grant == "refresh_token":
             identity = await self._tokens.refresh(_last(form, "refresh_token"))
         elif grant:
-            raise InvalidInput(f"The grant_type {grant[:64]!r} is not known: use password or refresh_token.")
+            raise InvalidInput(f"The grant_type {grant[:64]!r} is not known: use password, refresh_token or {GRANT}.")
         else:
             identity = await self._basic(exchange)
         await self._issue(exchange, form, identity, offline=_last(form, "access_type") == "offline")
+
+    async def _exchange(self, exchange: Exchange, form: Form) -> None:
+        """The token of a CI job or a pod for one of ours (RFC 8693)."""
+        exchange.operation = "token exchange"
+        try:
+            wanted = read_request(form)
+            identity = await self._tokens.exchange(wanted.token, wanted.account, _origin(exchange))
+            await self._issue(exchange, form, identity, exchanged=True)
+        except EntrepotError as error:
+            status, headers, body = refusal(error)
+            await exchange.respond(status, [JSON, _NO_STORE, *headers], _encoder.encode(body))
 
     async def _basic(self, exchange: Exchange) -> Identity | None:
         authorization = exchange.text(b"authorization")
@@ -75,10 +89,21 @@ class TokenEndpoint:
         name, password = decode_basic(value)
         return await self._tokens.log_in(name, password, _origin(exchange))
 
-    async def _issue(self, exchange: Exchange, form: Form, identity: Identity | None, *, offline: bool) -> None:
+    async def _issue(
+        self,
+        exchange: Exchange,
+        form: Form,
+        identity: Identity | None,
+        *,
+        offline: bool = False,
+        exchanged: bool = False,
+    ) -> None:
         exchange.principal = identity.principal.name if identity else "anonymous"
+        if exchange.budget is not None and identity is not None:
+            exchange.budget.charge(exchange, identity.principal.key)
         scopes = parse_scopes(form.get("scope", []))
-        issued = await self._tokens.issue(identity, scopes, _origin(exchange, exchange.principal), offline=offline)
+        origin = _origin(exchange, exchange.principal)
+        issued = await self._tokens.issue(identity, scopes, origin, offline=offline, exchanged=exchanged)
         await exchange.respond(200, [JSON, _NO_STORE], _encoder.encode(issued))
 
 

@@ -7,8 +7,10 @@ import msgspec
 from entrepot.access.identity import Identifier, Identity
 from entrepot.access.model import ACTIONS, CATALOG, Access, TokenRefused, may_list
 from entrepot.access.service import Guardian
+from entrepot.access.token_exchange import ACCESS_TOKEN
 from entrepot.access.tokens import TokenIssuer
 from entrepot.auth.model import ANONYMOUS, Principal
+from entrepot.auth.trusts import Terms
 from entrepot.database import Database
 from entrepot.errors import InvalidInput, NotAuthenticated
 from entrepot.journal import store as journal
@@ -26,6 +28,11 @@ class IssuedToken(msgspec.Struct, omit_defaults=True):
     expires_in: int
     issued_at: str
     refresh_token: str = ""
+    token_type: str = ""
+    """This and the rest: what a token exchange answers besides (RFC 8693, 2.2.1)."""
+    issued_token_type: str = ""
+    scope: str = ""
+    """What was granted."""
 
 
 class TokenService:
@@ -48,6 +55,18 @@ class TokenService:
         """
         return await self._identifier.log_in(name, password, origin)
 
+    async def exchange(self, token: str, account: str, origin: Origin) -> Identity:
+        """The robot account that trusts the token of a CI job or a pod: ``account``, or (empty) the only one.
+
+        Raises:
+            NotAuthenticated: the token does not hold, or nobody trusts it.
+            InvalidInput: several trust it, and none is named.
+            ProviderUnreachable: its issuer's keys cannot be had.
+            TooManyRequests: too many wrong ones came before from that address.
+        """
+        named = await self._identifier.find_robot(account) if account else None
+        return await self._identifier.of_workload(token, origin, named=named, name=account)
+
     async def refresh(self, token: str) -> Identity:
         """The account behind a refresh token.
 
@@ -60,16 +79,46 @@ class TokenService:
         identity = await self._identifier.of_claims(claims)
         if identity.ends_at <= clock.now():
             raise NotAuthenticated("The account or token has expired: ask for a new one.")
-        return identity
+        if claims.trust_id is None:
+            return identity
+        # What a workload began ends when it would have ended: fetching tokens makes it no longer.
+        terms = Terms(trust_id=claims.trust_id, token_seconds=claims.token_seconds, session_ends_at=claims.expires_at)
+        return msgspec.structs.replace(identity, terms=terms)
 
     async def issue(
-        self, identity: Identity | None, scopes: list[Access], origin: Origin, *, offline: bool
+        self,
+        identity: Identity | None,
+        scopes: list[Access],
+        origin: Origin,
+        *,
+        offline: bool,
+        exchanged: bool = False,
     ) -> IssuedToken:
         """A token with what an account (``None``: anybody) really may do in what ``scopes`` name.
 
         The scopes bound the token by the repositories that they name, not by the actions: clients such as oras-py
-        reuse a token that they asked for a pull.
+        reuse a token that they asked for a pull. ``exchanged`` answers as a token exchange wants it.
         """
+        granted = await self._granted(identity, scopes, origin)
+        now = int(clock.now())
+        seconds = self._issuer.access_seconds or await self._settings.number("token_expiration") * 60
+        terms = identity.terms if identity else None
+        if terms:
+            seconds = min(seconds, terms.token_seconds)
+        token = self._issuer.issue_access(identity, granted, now, seconds, terms)
+        issued = IssuedToken(
+            token=token,
+            access_token=token,
+            expires_in=seconds,
+            issued_at=clock.rfc3339(now),
+            refresh_token=self._issuer.issue_refresh(identity, now, terms) if identity and offline else "",
+        )
+        if exchanged:
+            issued.token_type, issued.issued_token_type = "Bearer", ACCESS_TOKEN
+            issued.scope = " ".join(f"{access.type}:{access.name}:{','.join(access.actions)}" for access in granted)
+        return issued
+
+    async def _granted(self, identity: Identity | None, scopes: list[Access], origin: Origin) -> list[Access]:
         principal = identity.principal if identity else ANONYMOUS
         granted = [Access("api", "*", ("*",))] if identity and not scopes else []
         refused = []
@@ -82,16 +131,7 @@ class TokenService:
         if refused and identity:
             event = TokenRefused(scopes=tuple(refused[:20]))
             await self._database.write(lambda tx: journal.append(tx, origin, event), durable=False)
-        now = int(clock.now())
-        seconds = self._issuer.access_seconds or await self._settings.number("token_expiration") * 60
-        token = self._issuer.issue_access(identity, granted, now, seconds)
-        return IssuedToken(
-            token=token,
-            access_token=token,
-            expires_in=seconds,
-            issued_at=clock.rfc3339(now),
-            refresh_token=self._issuer.issue_refresh(identity, now) if identity and offline else "",
-        )
+        return granted
 
     async def _grant(self, principal: Principal, scope: Access) -> tuple[str, ...]:
         if f"{scope.type}:{scope.name}" == CATALOG:

@@ -11,6 +11,7 @@ from entrepot.access.permissions import PROJECT_ADMIN, PUBLIC, READING, Permissi
 from entrepot.auth.model import Principal, Scope
 from entrepot.errors import InvalidInput
 from entrepot.journal.model import Event
+from entrepot.kit.networks import AddressRules
 from entrepot.oci.name import parse_name
 from entrepot.projects.model import Project
 
@@ -132,6 +133,18 @@ class Places(msgspec.Struct, frozen=True):
     """By id of the project: what ``Rights.patterns`` says."""
     names: dict[int, str] = {}
     """The projects' names, by id."""
+    guarded: dict[int, AddressRules] = {}
+    """Those of them that may not be used from everywhere, by id."""
+    hidden: tuple[int, ...] = ()
+    """Those that were left out for where the caller is."""
+
+    def seen_from(self, address: str) -> Places:
+        """The places but for the projects that may not be used from ``address``."""
+        hidden = {id_ for id_, rules in self.guarded.items() if not rules.lets(address)}
+        if not hidden:
+            return self
+        kept = {id_: patterns for id_, patterns in self.projects.items() if id_ not in hidden}
+        return Places(projects=kept, names={id_: self.names[id_] for id_ in kept}, hidden=tuple(hidden))
 
 
 def rights_in(

@@ -22,6 +22,7 @@ from entrepot.access.model import (
     rights_in,
 )
 from entrepot.access.permissions import Permission
+from entrepot.access.refusals import PROJECT, Refusals
 from entrepot.access.sessions import SESSION_COOKIE, SessionGuard
 from entrepot.auth.model import Caller, Principal
 from entrepot.database import Database
@@ -74,8 +75,10 @@ class Guardian:
         sessions: SessionGuard,
         settings: Settings,
         options: AccessOptions,
+        refusals: Refusals | None = None,
     ) -> None:
         self._database = database
+        self._refusals = refusals or Refusals(database)
         self._settings = settings
         self._identifier = identifier
         self._sessions = sessions
@@ -102,6 +105,8 @@ class Guardian:
         session = "" if authorization else exchange.cookie(SESSION_COOKIE)
         caller = await self._identifier.identify(authorization, origin, session=session)
         exchange.principal = caller.principal.name
+        if exchange.budget is not None and caller.principal.id is not None:
+            exchange.budget.charge(exchange, caller.principal.key)
         self._sessions.protect(exchange, caller)
         if caller.credential == "expired":
             raise NotAuthenticated("The token has expired: fetch a new one.")
@@ -114,11 +119,11 @@ class Guardian:
         elif rule.scope == "system" and rule.permission:
             await self.require_system(caller, rule.permission)
         elif rule.scope in {"project", "repository"} and rule.permission:
-            await self._require_on_path(exchange, caller, rule.permission, path)
+            await self._require_on_path(exchange, caller, rule, rule.permission, path)
         return caller
 
     async def _require_on_path(
-        self, exchange: Exchange, caller: Caller, permission: Permission, path: Mapping[str, str]
+        self, exchange: Exchange, caller: Caller, rule: Rule, permission: Permission, path: Mapping[str, str]
     ) -> None:
         named = path.get("project_name_or_id") or path.get("project_name") or path.get("project_id") or ""
         by_name = "project_name" in path or exchange.text(b"x-is-resource-name").lower() == "true"
@@ -129,7 +134,8 @@ class Guardian:
             if caller.bound is None or full not in caller.bound:
                 raise Denied(f"This token is not for {named}/{repository}.")
         where = f"{named}/{repository}" if repository else named
-        await self._require(caller, permission, project, repository, where)
+        opens_door = rule.opens_door and caller.principal.is_admin
+        await self._require(caller, permission, project, repository, where, opens_door=opens_door)
 
     # may they?
 
@@ -159,18 +165,41 @@ class Guardian:
         await self._require(caller, permission, project, None, f"project {project_id}")
 
     async def _require(
-        self, caller: Caller, permission: Permission, project: Project | None, path: str | None, where: str
+        self,
+        caller: Caller,
+        permission: Permission,
+        project: Project | None,
+        path: str | None,
+        where: str,
+        *,
+        opens_door: bool = False,
     ) -> None:
         """Whoever may not see all projects must not learn which exist: ``where`` is what was asked for."""
         if project is not None:
             rights = await self.rights(caller.principal, project)
             whole = path is None and permission[1] not in _READING and permission[0] not in _JUDGED_BY_PLACE
             if rights.allows_whole(permission) if whole else rights.allows(permission, path):
+                if project.addresses is not None and not opens_door:
+                    self._require_address(caller, project)
                 return
         self.require_login(caller)
         if project is None and decide_system(caller.principal, ("project", "list")):
             raise NotFound(f"There is no {where}.")
         raise _denied(caller.principal, permission, where)
+
+    def _require_address(self, caller: Caller, project: Project) -> None:
+        """Let in by where the caller is, whoever it is; asked last, since only who has rights may know of the project.
+
+        Raises:
+            Denied: the project may not be used from there.
+        """
+        if project.addresses is None or project.addresses.lets(caller.client_address):
+            return
+        self._refusals.note(caller.origin, PROJECT, project.id)
+        raise Denied(
+            f"The project {project.name} may not be used from {caller.client_address or 'an unknown address'}: ask "
+            "somebody who administers it."
+        )
 
     async def rights(self, principal: Principal, project: Project) -> Rights:
         """All that a principal may do in a project, remembered until the next commit."""
@@ -216,6 +245,8 @@ class Guardian:
             raise TokenNeeded("The token has expired: fetch a new one.", _scope(name, action), "invalid_token")
         allowed = await self._allows(caller.principal, permission, name, project, tags)
         if allowed and (caller.bound is None or f"repository:{name.full}" in caller.bound):
+            if project is not None and project.addresses is not None:
+                self._require_address(caller, project)
             return
         if allowed or caller.principal.is_anonymous:
             raise TokenNeeded(
@@ -234,6 +265,8 @@ class Guardian:
     async def may(self, caller: Caller, permission: Permission, name: RepositoryName, project: Project | None) -> bool:
         """Whether ``require`` would let the caller."""
         if caller.credential == "expired":
+            return False
+        if project is not None and project.addresses and not project.addresses.lets(caller.client_address):
             return False
         inside = caller.bound is None or f"repository:{name.full}" in caller.bound
         return inside and await self._allows(caller.principal, permission, name, project, (None,))
@@ -286,7 +319,7 @@ class Guardian:
         if places is None:
             places = await self._find_places(principal, permission)
             self._places.fill(key, places, version)
-        return places
+        return places.seen_from(caller.client_address) if places.guarded else places
 
     async def _find_places(self, principal: Principal, permission: Permission) -> Places:
         granted: Mapping[int, Iterable[Any]] = {}
@@ -294,12 +327,15 @@ class Guardian:
             granted = await store.granted_everywhere(self._database, principal.id)
         found = {}
         names = {}
+        guarded = {}
         for project in await store.reachable(self._database, principal):
             patterns = rights_in(principal, project, granted.get(project.id, ())).patterns(permission)
             if patterns:
                 found[project.id] = patterns
                 names[project.id] = project.name
-        return Places(projects=found, names=names)
+                if project.addresses is not None:
+                    guarded[project.id] = project.addresses
+        return Places(projects=found, names=names, guarded=guarded)
 
 
 def _stands_for_owner(caller: Caller) -> bool:

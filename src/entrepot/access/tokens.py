@@ -5,6 +5,7 @@ Sources: RFC 7519; the token specification of the distribution project ("Docker 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
@@ -20,6 +21,7 @@ from joserfc.jwk import ECKey
 
 from entrepot.access.model import Access
 from entrepot.auth.model import ANONYMOUS, USER, Principal
+from entrepot.auth.trusts import Terms
 from entrepot.errors import ConfigError, NotAuthenticated
 from entrepot.kit import clock
 from entrepot.kit.expiring import ExpiringMap
@@ -54,6 +56,10 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """The account's id; none: anybody."""
     token_id: int | None
     """The personal access token that it was fetched with."""
+    trust_id: int | None = None
+    """The trust of a robot account that let its workload in."""
+    token_seconds: int = 0
+    """How long what a refresh token fetches lives at most; 0: it is not said."""
     credential_version: int
     expires_at: int
     """Seconds since the epoch."""
@@ -87,13 +93,35 @@ class TokenIssuer:
         """How long an access token lives, if the operator said so."""
         return self._options.access_seconds
 
-    def issue_access(self, identity: Account | None, access: list[Access], now: int, seconds: int) -> str:
+    def issue_access(
+        self,
+        identity: Account | None,
+        access: list[Access],
+        now: int,
+        seconds: int,
+        terms: Terms | None = None,
+    ) -> str:
         """An access token with the rights ``access`` for an account (``None`` is anybody), good for ``seconds``."""
-        return self._sign(identity, now, seconds, {"access": msgspec.to_builtins(access)})
+        more = {"trust": terms.trust_id} if terms else {}
+        return self._sign(identity, now, seconds, {"access": msgspec.to_builtins(access), **more})
 
-    def issue_refresh(self, identity: Account, now: int) -> str:
-        """A token that stands for the password at the token endpoint."""
-        return self._sign(identity, now, self._options.refresh_seconds, {"use": "refresh"})
+    def issue_refresh(self, identity: Account, now: int, terms: Terms | None = None) -> str:
+        """A token that stands for the password at the token endpoint; empty if ``terms`` leave no time for one."""
+        seconds = self._options.refresh_seconds
+        more: dict[str, Any] = {}
+        if terms:
+            seconds = min(seconds, int(terms.session_ends_at) - now)
+            more = {"trust": terms.trust_id, "tok": terms.token_seconds}
+        return self._sign(identity, now, seconds, {"use": "refresh", **more}) if seconds > 0 else ""
+
+    def is_ours(self, token: str) -> bool:
+        """Whether a token names this registry's key; whether it holds is another question."""
+        header = token.partition(".")[0]
+        try:
+            decoded = base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))
+            return msgspec.json.decode(decoded, type=dict[str, Any]).get("kid") == self._kid
+        except (ValueError, RecursionError):
+            return False
 
     def check(self, token: str) -> Claims:
         """The claims of a token of ours; they may have expired, the caller judges that.
@@ -137,6 +165,8 @@ class TokenIssuer:
                 kind=claims.get("kind", USER),
                 account_id=claims.get("uid"),
                 token_id=claims.get("pat"),
+                trust_id=claims.get("trust"),
+                token_seconds=claims.get("tok", 0),
                 credential_version=claims.get("ver", 0),
                 expires_at=claims["exp"],
                 is_refresh=claims.get("use") == "refresh",

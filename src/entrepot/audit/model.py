@@ -32,6 +32,7 @@ HARBOR_EVENT_TYPES = (
 
 EVENT_TYPES = (
     *HARBOR_EVENT_TYPES,
+    "access_address",
     "create_artifact-label",
     "create_blob",
     "create_label",

@@ -54,7 +54,8 @@ class Groups:
             raise InvalidInput("ldap_group_dn is for LDAP groups, which need it.", code="BAD_REQUEST")
 
         async def work(tx: Transaction) -> int:
-            group_id = await store.add(tx, name, kind, ldap_dn, clock.now_us())
+            key = "" if kind == MADE_HERE else ldap_dn.lower() or name
+            group_id = await store.add(tx, name, kind, ldap_dn, clock.now_us(), key=key)
             if group_id is None:
                 raise _taken(name)
             await journal.append(tx, origin, GroupCreated(group_id=group_id, group=name))

@@ -13,6 +13,10 @@ _USER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._@-]{0,254}")
 
 USER = "user"
 ROBOT = "robot"
+FIRST = 1
+"""The id of the account that the first start makes; it always stays."""
+RESERVED = frozenset({"anonymous", "system"})
+"""How the journal names those who have no account."""
 
 
 class ScopeEntry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,6 +56,11 @@ class Principal(msgspec.Struct, frozen=True, gc=False):
         return self.id is None
 
     @property
+    def key(self) -> tuple[str, int | None]:
+        """The account, however it came: what it does is counted under this."""
+        return self.kind, self.id
+
+    @property
     def is_robot(self) -> bool:
         """Whether this is a robot account."""
         return self.kind == ROBOT
@@ -70,7 +79,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bound: frozenset[str] | None = None
     """The resources that the caller's token names (``repository:library/app``); ``None`` is no bound."""
     credential: str = ""
-    """How the principal was shown: ``basic``, ``bearer``, ``session``, ``expired`` (a token past its time) or not."""
+    """How the principal was shown: ``basic``, ``bearer``, ``session``, ``cli-secret``, ``certificate``, ``expired`` (a
+    token past its time) or not."""
 
     @property
     def origin(self) -> Origin:
@@ -240,6 +250,31 @@ class LoggedOut(UserEvent, frozen=True, kw_only=True):
     """Somebody ended a session."""
 
     operation = "logout"
+
+
+class IdentityLinked(UserEvent, frozen=True, kw_only=True):
+    """An account is tied to a person at an identity provider."""
+
+    operation = "update"
+    provider: str
+
+
+class IdentityGone(UserEvent, frozen=True, kw_only=True):
+    """An identity provider does not know an account's person any more."""
+
+    operation = "update"
+    provider: str
+    is_disabled: bool
+    """Whether that ends the account."""
+
+
+class MembershipsChanged(UserEvent, frozen=True, kw_only=True):
+    """An identity provider says that an account is in other groups than before."""
+
+    operation = "update"
+    provider: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
 
 
 class LoginFailed(UserEvent, frozen=True, kw_only=True):

@@ -113,6 +113,7 @@ class LdapOptions(Options, frozen=True, kw_only=True, forbid_unknown_fields=True
     def policy(self) -> Policy:
         """How far it is believed."""
         return Policy(
+            kind=self.kind,
             cache_seconds=self.cache_seconds,
             links_by_email=self.link_by_email,
             onboards=self.onboard,
@@ -178,6 +179,7 @@ class OidcOptions(Options, frozen=True, kw_only=True, forbid_unknown_fields=True
     def policy(self) -> Policy:
         """How far it is believed."""
         return Policy(
+            kind=self.kind,
             cache_seconds=self.cache_seconds,
             links_by_email=self.link_by_email,
             onboards=self.auto_onboard,

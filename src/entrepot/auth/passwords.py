@@ -47,7 +47,7 @@ class PasswordChecker:
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         # Two memories: a storm of wrong passwords must not push the right ones out.
-        self._right: ExpiringMap[bytes, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
+        self._right: ExpiringMap[bytes, int] = ExpiringMap(_REMEMBERED, clock.monotonic)
         self._wrong: ExpiringMap[bytes, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
         self._waiting = 0
         self._by_address: dict[str, int] = {}
@@ -60,28 +60,32 @@ class PasswordChecker:
         text = "\0".join((str(len(name)), str(len(password)), name, password, *hashes))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
 
-    def recall(self, fingerprint: bytes) -> bool | None:
-        """Whether this credential was right when it was checked; ``None``: it was not, or long ago."""
-        return self._right.get(fingerprint) or (None if self._wrong.get(fingerprint) is None else False)
+    def recall(self, fingerprint: bytes) -> int | None:
+        """Which hash this credential fitted when it was checked, from 1; 0: none; ``None``: it was not, or long ago."""
+        return self._right.get(fingerprint) or (None if self._wrong.get(fingerprint) is None else 0)
 
     def check(
         self, fingerprint: bytes, password: str, hashes: Sequence[str], client_address: str
-    ) -> asyncio.Future[bool]:
-        """Begin to find out whether ``password`` is behind one of ``hashes`` (none: there is no such account).
+    ) -> asyncio.Future[int]:
+        """Begin to find out which of ``hashes`` (none: there is no such account) ``password`` fits, from 1; 0: none.
 
         Raises:
             TooManyRequests: too many checks are waiting.
         """
 
-        def work() -> bool:
-            right = any(_matches(password_hash, password) for password_hash in hashes or (_NOBODY,))
-            return right and bool(hashes)
+        def work() -> int:
+            if not hashes:
+                _matches(_NOBODY, password)
+                return 0
+            return next((number for number, known in enumerate(hashes, 1) if _matches(known, password)), 0)
 
-        async def check() -> bool:
-            right = await running
-            memory, seconds = (self._right, _RIGHT_SECONDS) if right else (self._wrong, _WRONG_SECONDS)
-            memory.put(fingerprint, right, clock.monotonic() + seconds)
-            return right
+        async def check() -> int:
+            number = await running
+            if number:
+                self._right.put(fingerprint, number, clock.monotonic() + _RIGHT_SECONDS)
+            else:
+                self._wrong.put(fingerprint, True, clock.monotonic() + _WRONG_SECONDS)
+            return number
 
         running = self._submit(work, client_address)
         return asyncio.ensure_future(check())

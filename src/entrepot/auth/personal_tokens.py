@@ -170,5 +170,5 @@ def _require_self(caller: Caller, user_id: int) -> None:
     principal = caller.principal
     if principal.kind != USER or principal.id != user_id:
         raise Denied("Personal access tokens are made and revoked by the user whose they are.", code="FORBIDDEN")
-    if principal.token_id is not None or caller.bound is not None:
+    if principal.token_id is not None or caller.bound is not None or caller.credential == "cli-secret":
         raise Denied("A token makes no tokens: log in with the password.", code="FORBIDDEN")

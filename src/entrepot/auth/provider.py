@@ -61,6 +61,8 @@ class Link(msgspec.Struct, frozen=True):
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How far a provider is believed."""
 
+    kind: str = "local"
+    """The provider's."""
     cache_seconds: int = 300
     """How long what it said counts."""
     links_by_email: bool = False

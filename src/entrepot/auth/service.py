@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
-from entrepot.auth.logins import Logins
+from entrepot.auth.logins import Elsewhere, Logins
 from entrepot.auth.model import (
+    FIRST,
+    RESERVED,
     AdminChanged,
     AuditorChanged,
     PasswordChanged,
@@ -28,18 +31,31 @@ from entrepot.kit.listing import Listing
 from entrepot.settings.service import Settings
 
 ADMIN = "admin"
-FIRST = 1
-"""The id of the account that the first start makes; it always stays."""
-
-_RESERVED = frozenset({"anonymous", "system"})
-"""How the journal names those who have no account."""
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\"\\]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
+
+
+class HashFinder(Protocol):
+    """Finds the hash of an account's other password."""
+
+    async def find_hash(self, user_id: int) -> str | None:
+        """The hash that counts now; none if there is no such password."""
 
 
 class Users:
     """The accounts of one database."""
 
-    def __init__(self, database: Database, logins: Logins, settings: Settings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        logins: Logins,
+        settings: Settings,
+        *,
+        elsewhere: Elsewhere | None = None,
+        cli_secrets: HashFinder | None = None,
+    ) -> None:
+        """``elsewhere`` vouches for people whose passwords are not kept here; ``cli_secrets`` are a second password."""
+        self._elsewhere = elsewhere
+        self._cli_secrets = cli_secrets
         self._database = database
         self._logins = logins
         self._settings = settings
@@ -89,21 +105,45 @@ class Users:
     # logging in
 
     async def log_in(self, name: str, password: str, origin: Origin, *, begins_session: bool = False) -> User:
-        """The account behind a name and a password.
+        """The account behind a name and a password, as ``check_password``."""
+        return (await self.check_password(name, password, origin, begins_session=begins_session))[0]
+
+    async def check_password(
+        self, name: str, password: str, origin: Origin, *, begins_session: bool = False
+    ) -> tuple[User, bool]:
+        """The account behind a name and a password, and whether the password was its CLI secret.
 
         Raises:
             NotAuthenticated: they do not belong together, or the account is disabled.
             TooManyRequests: too many attempts failed, or too many are being checked.
+            ProviderUnreachable: they may belong to somebody whose provider does not answer.
         """
         possible = is_user_name(name) and len(password) <= LONGEST_PASSWORD
         user = await self.find_by_name(name) if possible else None
-        hashes = (user.password_hash,) if user is not None and not user.is_disabled else ()
-        right = await self._logins.check(
-            name, password[:LONGEST_PASSWORD], hashes, origin, begins_session=begins_session
+        hashes = await self._hashes(user) if user is not None and not user.is_disabled else {}
+        is_first = user is not None and user.id == FIRST  # its password leaves for no other server
+        checked = await self._logins.log_in(
+            name,
+            password[:LONGEST_PASSWORD],
+            tuple(hashes),
+            origin,
+            elsewhere=None if is_first or len(password) > LONGEST_PASSWORD else self._elsewhere,
+            begins_session=begins_session,
         )
-        if user is None or not right:
+        if checked.user is not None:
+            return checked.user, False
+        if user is None or not checked.number:
             raise NotAuthenticated("The user name or the password is wrong.")
-        return user
+        is_secret = list(hashes.values())[checked.number - 1]
+        if is_secret and begins_session:
+            raise NotAuthenticated("A CLI secret is for docker login and the like: log in as your provider asks.")
+        return user, is_secret
+
+    async def _hashes(self, user: User) -> dict[str, bool]:
+        """What the account's passwords are compared with, and whether that is the CLI secret."""
+        hashes = {user.password_hash: False} if user.password_hash else {}
+        secret = await self._cli_secrets.find_hash(user.id) if self._cli_secrets and user.source else None
+        return hashes | {secret: True} if secret else hashes
 
     # creating and changing
 
@@ -290,7 +330,7 @@ class Users:
         )
 
     async def _check_name(self, name: str) -> None:
-        if not is_user_name(name) or name.lower() in _RESERVED:
+        if not is_user_name(name) or name.lower() in RESERVED:
             raise InvalidInput(
                 f"{name[:64]!r} cannot name a user: use letters and digits, and . _ @ - inside; at most 255 of them.",
                 code="BAD_REQUEST",

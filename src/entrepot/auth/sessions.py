@@ -12,9 +12,11 @@ from entrepot.auth.store import sessions as store
 from entrepot.auth.store import users
 from entrepot.database import Database, Transaction
 from entrepot.database.cache import VersionedCache
+from entrepot.errors import Unreadable
 from entrepot.journal import store as journal
 from entrepot.journal.model import Origin
 from entrepot.kit import clock
+from entrepot.kit.secretbox import SecretBox
 from entrepot.settings.service import Settings
 
 COOKIE = "sid"
@@ -34,20 +36,36 @@ class _Found(msgspec.Struct, frozen=True):
 class Sessions:
     """The sessions of one database."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, box: SecretBox) -> None:
+        self._box = box
         self._database = database
         self._settings = settings
         self._found: VersionedCache[_Found] = VersionedCache(database, 10_000)
         self._used: dict[bytes, int] = {}
         """Uses that are not written yet (rule 7: a read does not write)."""
 
-    async def begin(self, user: User, origin: Origin) -> str:  # noqa: ARG002 - who logs in was recorded by the login
-        """Begin a session for ``user``, who has just shown a password; the cookie's value."""
+    async def begin(
+        self,
+        user: User,
+        origin: Origin,  # noqa: ARG002 - who logs in was recorded by the login
+        *,
+        provider: str = "",
+        id_token: str = "",
+    ) -> str:
+        """Begin a session for ``user``, who has just logged in; the cookie's value.
+
+        Args:
+            user: the account.
+            origin: where the request comes from.
+            provider: the OpenID provider at which it was.
+            id_token: what ends the session there.
+        """
+        sealed = self._box.seal(id_token) if id_token else None
         cookie = secrets.token_urlsafe(32)
         now = clock.now_us()
 
         async def work(tx: Transaction) -> None:
-            await store.add(tx, _id(cookie), user.id, user.credential_version, now)
+            await store.add(tx, _id(cookie), user.id, user.credential_version, now, provider=provider, id_token=sealed)
             await store.trim(tx, user.id, _MOST_SESSIONS)
 
         await self._database.write(work)
@@ -75,6 +93,16 @@ class Sessions:
         if idle >= min(_MINUTE, timeout // 4):
             self._used[session_id] = now
         return found.user
+
+    async def provider_of(self, cookie: str) -> tuple[str, str]:
+        """The OpenID provider at which a session was begun, and the token that ends it there; empty: at none."""
+        row = await store.find(self._database, _id(cookie)) if len(cookie) == _COOKIE_LENGTH else None
+        if row is None:
+            return "", ""
+        try:
+            return row.provider, self._box.open(row.id_token) if row.id_token else ""
+        except Unreadable:
+            return row.provider, ""
 
     async def end(self, cookie: str, origin: Origin) -> None:
         """End a session, if it is one."""

@@ -8,7 +8,8 @@ import typer
 
 from entrepot import __version__
 from entrepot.cli import config as config_commands
-from entrepot.cli import projects, users
+from entrepot.cli import projects, secrets, users
+from entrepot.cli.doctor import doctor
 from entrepot.cli.run import ConfigFile, DataFolder, attempt, load
 
 app = typer.Typer(
@@ -17,6 +18,8 @@ app = typer.Typer(
 app.add_typer(config_commands.app, name="config")
 app.add_typer(users.app, name="user")
 app.add_typer(projects.app, name="project")
+app.command("doctor")(doctor)
+app.add_typer(secrets.app, name="secrets")
 
 
 def _version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from entrepot.journal.model import Event
+from entrepot.kit.networks import AddressRules
 
 
 class Project(msgspec.Struct, frozen=True):
@@ -13,6 +14,8 @@ class Project(msgspec.Struct, frozen=True):
     id: int
     name: str
     is_public: bool
+    addresses: AddressRules | None = None
+    """From where it may be used; ``None``: from everywhere."""
 
 
 class ProjectDetails(msgspec.Struct, frozen=True):
@@ -29,11 +32,12 @@ class ProjectDetails(msgspec.Struct, frozen=True):
     """Harbor's project metadata but ``public``."""
     quota: int
     """Bytes that the project may hold; -1: no limit."""
+    addresses: AddressRules | None = None
 
     @property
     def project(self) -> Project:
         """What rights are judged on."""
-        return Project(self.id, self.name, self.is_public)
+        return Project(self.id, self.name, self.is_public, self.addresses)
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -95,6 +99,14 @@ class ProjectRenamed(ProjectEvent, frozen=True, kw_only=True):
 
     operation = "update"
     previous: str
+
+
+class ProjectAddressesChanged(ProjectEvent, frozen=True, kw_only=True):
+    """A project may be used from other addresses: networks that are allowed, and that are denied."""
+
+    operation = "update"
+    allow: tuple[str, ...]
+    deny: tuple[str, ...]
 
 
 class ProjectDeleted(ProjectEvent, frozen=True, kw_only=True):

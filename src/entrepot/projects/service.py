@@ -126,9 +126,11 @@ class Projects:
             raise NotFound(f"There is no project {reference[:255]}.")
         return details
 
-    async def list_page(self, listing: Listing, visible: Sequence[int] | None) -> tuple[list[ProjectDetails], int]:
-        """A page of the projects that are public or ``visible`` (``None``: of all), and how many there are."""
-        return await store.list_page(self._database, listing, visible)
+    async def list_page(
+        self, listing: Listing, visible: Sequence[int] | None, hidden: Sequence[int] = ()
+    ) -> tuple[list[ProjectDetails], int]:
+        """A page of the projects that are public or ``visible`` (``None``: of all) and not ``hidden``; how many."""
+        return await store.list_page(self._database, listing, visible, hidden)
 
     async def repository_counts(self, ids: Sequence[int]) -> dict[int, int]:
         """How many repositories hold something, by the project's id."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, func, literal_column, not_, or_, select, update
 
 from entrepot.database import Database, Transaction, query, upsert
 from entrepot.kit import clock
 from entrepot.kit.listing import Listing, SortKey
+from entrepot.kit.networks import AddressRules, parse_rules
 from entrepot.kit.selection import Fields, boolean, integer, text, time
 from entrepot.projects.model import Project, ProjectDetails
 from entrepot.projects.tables import project_aliases, projects
@@ -19,18 +21,43 @@ from entrepot.web.lists import Lister
 Reader = Database | Transaction
 
 _LARGEST_ID = 2**53
+_NONE = len("[]")
 
 # finding
 
-_COLUMNS = (projects.c.id, projects.c.name, projects.c.is_public)
-_FIND = query(select(*_COLUMNS).where(projects.c.name == bindparam("name")))
+PROJECT = (
+    projects.c.id,
+    projects.c.name,
+    projects.c.is_public,
+    projects.c.allow_networks,
+    projects.c.deny_networks,
+)
+"""What ``project_of`` makes a project of."""
+
+_FIND = query(select(*PROJECT).where(projects.c.name == bindparam("name")))
 _FIND_FORMER = query(
-    select(*_COLUMNS)
+    select(*PROJECT)
     .select_from(project_aliases.join(projects, projects.c.id == project_aliases.c.project_id))
     .where(project_aliases.c.name == bindparam("name"), project_aliases.c.expires_at > bindparam("now"))
 )
-_FIND_BY_ID = query(select(*_COLUMNS).where(projects.c.id == bindparam("id")))
-_LIST = query(select(*_COLUMNS).order_by(projects.c.name))
+_FIND_BY_ID = query(select(*PROJECT).where(projects.c.id == bindparam("id")))
+_LIST = query(select(*PROJECT).order_by(projects.c.name))
+
+
+def project_of(row: Sequence[Any]) -> Project:
+    """The project of a row that begins with ``PROJECT``."""
+    id_, name, is_public, allow, deny = row[:5]
+    return Project(id_, name, bool(is_public), _rules(allow, deny))
+
+
+def _rules(allow: bytes | str, deny: bytes | str) -> AddressRules | None:
+    """Rules as they are stored; nearly every project has none, which must cost nothing."""
+    return None if len(allow) <= _NONE and len(deny) <= _NONE else _parsed(allow, deny)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(allow: bytes | str, deny: bytes | str) -> AddressRules:
+    return parse_rules(*(msgspec.json.decode(texts, type=list[str]) for texts in (allow, deny)))
 
 
 async def find(reader: Reader, name: str) -> Project | None:
@@ -38,7 +65,7 @@ async def find(reader: Reader, name: str) -> Project | None:
     row = await reader.one(_FIND, name=name)
     if row is None:
         row = await reader.one(_FIND_FORMER, name=name, now=clock.now_us())
-    return Project(row[0], row[1], bool(row[2])) if row else None
+    return project_of(row) if row else None
 
 
 async def find_by_id(reader: Reader, project_id: int) -> Project | None:
@@ -46,7 +73,7 @@ async def find_by_id(reader: Reader, project_id: int) -> Project | None:
     if not 0 <= project_id <= _LARGEST_ID:
         return None
     row = await reader.one(_FIND_BY_ID, id=project_id)
-    return Project(row[0], row[1], bool(row[2])) if row else None
+    return project_of(row) if row else None
 
 
 async def find_by_reference(reader: Reader, reference: str, *, by_name: bool) -> Project | None:
@@ -58,13 +85,13 @@ async def find_by_reference(reader: Reader, reference: str, *, by_name: bool) ->
 
 async def list_all(database: Database) -> list[Project]:
     """Every project, by name."""
-    return [Project(row[0], row[1], bool(row[2])) for row in await database.all(_LIST)]
+    return [project_of(row) for row in await database.all(_LIST)]
 
 
 # details
 
 _DETAILS = (
-    *_COLUMNS,
+    *PROJECT,
     projects.c.created_at,
     projects.c.updated_at,
     projects.c.owner_id,
@@ -95,9 +122,11 @@ async def find_details(reader: Reader, project_id: int) -> ProjectDetails | None
 
 
 async def list_page(
-    database: Database, listing: Listing, visible: Sequence[int] | None
+    database: Database, listing: Listing, visible: Sequence[int] | None, hidden: Sequence[int] = ()
 ) -> tuple[list[ProjectDetails], int]:
     """A page of the projects that are public or among ``visible`` (``None``: of all), and how many there are.
+
+    Those among ``hidden`` are left out even if they are public.
 
     Raises:
         InvalidInput: the list knows no such field or value.
@@ -105,19 +134,24 @@ async def list_page(
     if visible is None:
         rows, total = await _LISTER.page(database, listing)
         return [_details(row) for row in rows], total
-    within: list[ColumnElement[bool]] = [
-        or_(
-            projects.c.is_public == literal_column("1"),
-            projects.c.id.in_(select(func.json_each(bindparam("visible")).table_valued("value").c.value)),
-        )
-    ]
-    ids = msgspec.json.encode(list(visible)).decode()
-    rows, total = await _LISTER.page(database, listing, within=within, name="visible", values={"visible": ids})
+    within: list[ColumnElement[bool]] = [or_(projects.c.is_public == literal_column("1"), _among("visible"))]
+    values = {"visible": msgspec.json.encode(list(visible)).decode()}
+    name = "visible"
+    if hidden:
+        within.append(not_(_among("hidden")))
+        values["hidden"] = msgspec.json.encode(list(hidden)).decode()
+        name = "visible but hidden"
+    rows, total = await _LISTER.page(database, listing, within=within, name=name, values=values)
     return [_details(row) for row in rows], total
 
 
+def _among(ids: str) -> ColumnElement[bool]:
+    """The projects whose ids are in the JSON list that is bound as ``ids``."""
+    return projects.c.id.in_(select(func.json_each(bindparam(ids)).table_valued("value").c.value))
+
+
 def _details(row: Sequence[Any]) -> ProjectDetails:
-    id_, name, is_public, created_at, updated_at, owner_id, owner_name, metadata, quota = row
+    id_, name, is_public, allow, deny, created_at, updated_at, owner_id, owner_name, metadata, quota = row
     return ProjectDetails(
         id_,
         name,
@@ -128,6 +162,7 @@ def _details(row: Sequence[Any]) -> ProjectDetails:
         owner_name,
         msgspec.json.decode(metadata, type=dict[str, str]),
         quota,
+        _rules(allow, deny),
     )
 
 
@@ -145,6 +180,11 @@ _UPDATE = query(
     update(projects)
     .where(projects.c.id == bindparam("project"))
     .values({name: bindparam(f"new_{name}") for name in ("name", "is_public", "metadata", "quota", "updated_at")})
+)
+_SET_ADDRESSES = query(
+    update(projects)
+    .where(projects.c.id == bindparam("project"))
+    .values(allow_networks=bindparam("allow"), deny_networks=bindparam("deny"), updated_at=bindparam("now"))
 )
 _DELETE = query(delete(projects).where(projects.c.id == bindparam("project")))
 
@@ -187,6 +227,17 @@ async def save(tx: Transaction, details: ProjectDetails) -> None:
     )
 
 
+async def set_addresses(tx: Transaction, project_id: int, allow: Sequence[str], deny: Sequence[str]) -> None:
+    """From which networks a project may be used."""
+    await tx.run(
+        _SET_ADDRESSES,
+        project=project_id,
+        allow=msgspec.json.encode(allow),
+        deny=msgspec.json.encode(deny),
+        now=clock.now_us(),
+    )
+
+
 async def delete_project(tx: Transaction, project_id: int) -> bool:
     """Remove a project with all that belongs to it (by cascade); ``False`` if there is none."""
     return await tx.run(_DELETE, project=project_id) > 0
@@ -215,7 +266,7 @@ _LIST_FORMER = query(
 async def find_former(reader: Reader, name: str) -> Project | None:
     """The project that was called ``name`` a while ago."""
     row = await reader.one(_FIND_FORMER, name=name, now=clock.now_us())
-    return Project(row[0], row[1], bool(row[2])) if row else None
+    return project_of(row) if row else None
 
 
 async def add_former(tx: Transaction, name: str, project_id: int, expires_at: int) -> None:

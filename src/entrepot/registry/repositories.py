@@ -71,7 +71,8 @@ class Repositories:
         Raises:
             RepositoryUnknown: there is none (and the caller may know that).
         """
-        # Who was let in once is let in until the next commit: one look-up instead of three (bench: GET manifest).
+        # Who was let in once is let in until the next commit: one look-up instead of three (bench: GET manifest). Not
+        # where the address counts too.
         key = (caller.principal, caller.bound, permission, name)
         held, version = self._entered.lookup(key)
         if held is not None and tags == (None,) and caller.credential != "expired":
@@ -80,7 +81,7 @@ class Repositories:
         if place.repository_id is None or place.project is None:
             raise RepositoryUnknown(name.full)
         held = HeldPlace(place.repository_id, place.project.id)
-        if tags == (None,) and place.project.name == name.project:
+        if tags == (None,) and place.project.name == name.project and place.project.addresses is None:
             self._entered.fill(key, held, version)
         return held
 

@@ -1,4 +1,4 @@
-"""The supervisor: prepares, forks workers, restarts what dies, drains what stops.
+"""The supervisor: prepares, forks workers, restarts what dies, replaces what has an old certificate, drains what stops.
 
 Workers are forked from a process that has imported everything, so they start in milliseconds and share its memory. The
 supervisor itself runs no thread and no event loop while it forks.
@@ -12,24 +12,25 @@ import gc
 import os
 import shutil
 import signal
-import socket
 import sys
 import traceback
 
 import structlog
 
 from entrepot import __version__
-from entrepot.config import Config, split_address
+from entrepot.config import Config
 from entrepot.errors import ConfigError
 from entrepot.kit import clock
-from entrepot.serve import logs, worker
+from entrepot.serve import logs
+from entrepot.serve.certificates import Certificates
+from entrepot.serve.crew import BLOCKED, Crew
 from entrepot.serve.prepare import prepare
+from entrepot.serve.sockets import Listeners
 
 log = structlog.get_logger()
 
-_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGQUIT})
-_SHORT_LIFE = 5.0
-_LONGEST_PAUSE = 10.0
+_LOOK_AT_FILES = 10.0
+"""Seconds between two looks at the certificate."""
 
 
 def serve(config: Config) -> int:
@@ -39,35 +40,18 @@ def serve(config: Config) -> int:
         ConfigError: something must be changed before it can start.
     """
     logs.configure(config.log)
-    for listen in filter(None, (config.listen, config.metrics.listen)):
-        check_free(listen)
+    certificates = Certificates(config.tls)
+    addresses = filter(None, (config.listen, config.metrics.listen, config.http_redirect_listen))
+    listeners = Listeners(list(addresses), config.worker_count, config.limits.idle_timeout)
     password = _prepare_apart(config)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     gc.collect()
     gc.freeze()  # keeps the collector from touching, and so copying, what workers share
-    supervisor = _Supervisor(config)
+    supervisor = _Supervisor(config, listeners, certificates)
     try:
         return supervisor.run(password)
     finally:
         shutil.rmtree(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)
-
-
-def check_free(listen: str) -> None:
-    """Refuse an address that another program holds: workers share their port, and would share it with that one.
-
-    Raises:
-        ConfigError: it is taken, or cannot be bound.
-    """
-    host, port = split_address(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"{listen} cannot be listened on ({error.strerror}): stop what uses it or set another with --listen."
-            ) from error
 
 
 def _prepare_apart(config: Config) -> str | None:
@@ -99,72 +83,46 @@ def _prepare_apart(config: Config) -> str | None:
 
 
 class _Supervisor:
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, listeners: Listeners, certificates: Certificates) -> None:
         self._config = config
-        self._pids: dict[int, tuple[int, float]] = {}  # pid → worker number, start
-        self._due: dict[int, float] = {}  # worker number → when to start it again
-        self._pause = 0.0
-        self._alive = os.pipe()
-        self._ready: tuple[int, int] | None = os.pipe()
+        self._listeners = listeners
+        self._certificates = certificates
+        self._crew = Crew(config, listeners, certificates)
+        self._terminal = _has_terminal()
 
     def run(self, password: str | None) -> int:
-        for index in range(self._config.worker_count):
-            self._start(index)
-        if not self._await_first():
+        self._crew.start()
+        if not self._crew.await_first():
             return self._stop(signal.SIGQUIT, failed=True)
         self._greet(password)
+        look_at = clock.monotonic() + _LOOK_AT_FILES
         while True:
-            pause = min((due - clock.monotonic() for due in self._due.values()), default=3600.0)
-            received = signal.sigtimedwait(_SIGNALS, max(0.0, pause))
-            if received and received.si_signo != signal.SIGCHLD:
+            pause = min(self._crew.patience(), max(0.0, look_at - clock.monotonic()))
+            received = signal.sigtimedwait(BLOCKED, pause)
+            number = received.si_signo if received else signal.SIGCHLD
+            if self._is_end(number):
                 # Ctrl-C is impatient, SIGTERM leaves load balancers time to notice.
-                hurry = received.si_signo != signal.SIGTERM
+                hurry = number != signal.SIGTERM
                 return self._stop(signal.SIGQUIT if hurry else signal.SIGTERM)
-            self._reap()
-            for index, due in list(self._due.items()):
-                if due <= clock.monotonic():
-                    del self._due[index]
-                    self._start(index)
+            self._crew.attend()
+            if number == signal.SIGHUP or clock.monotonic() >= look_at:
+                self._look_at_files()
+                look_at = clock.monotonic() + _LOOK_AT_FILES
 
-    def _start(self, index: int) -> None:
-        ready = self._ready[1] if self._ready else os.open(os.devnull, os.O_WRONLY)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(index, ready)
-        if not self._ready:
-            os.close(ready)
-        self._pids[pid] = (index, clock.monotonic())
+    def _is_end(self, number: int) -> bool:
+        if number == signal.SIGHUP:
+            # An operator asks for the certificate to be looked at, or the terminal that we were started from is gone.
+            return self._terminal and not _has_terminal()
+        return number != signal.SIGCHLD
 
-    def _become_worker(self, index: int, ready_fd: int) -> None:
-        status = 1
-        try:
-            os.close(self._alive[1])
-            if self._ready:
-                os.close(self._ready[0])
-            for number in _SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            worker.run(self._config, index, self._alive[0], ready_fd)
-            status = 0
-        except ConfigError as error:
-            log.error("worker cannot start", reason=str(error))  # noqa: TRY400 - the message says it all
-        except BaseException:  # noqa: BLE001 - a forked child must never return into the supervisor's code
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-
-    def _await_first(self) -> bool:
-        """Whether a worker has come to answer."""
-        assert self._ready is not None  # noqa: S101 - called once, before it is given up
-        reading, writing = self._ready
-        os.close(writing)
-        self._ready = None
-        is_ready = os.read(reading, 1) == b"r"
-        os.close(reading)
-        return is_ready
+    def _look_at_files(self) -> None:
+        if not self._certificates.look():
+            return
+        if self._config.storage.driver == "memory":
+            log.warning("the certificate has changed; storage.driver memory would be lost with the worker: restart")
+            return
+        log.info("the certificate has changed; new workers take over")
+        self._crew.start()
 
     def _greet(self, password: str | None) -> None:
         lines = [f"Entrepôt {__version__} answers at {self._config.url} (data: {self._config.data.resolve()})"]
@@ -175,53 +133,24 @@ class _Supervisor:
             sys.stderr.write("\n".join(lines) + "\n")
             sys.stderr.flush()
 
-    def _reap(self) -> None:
-        while self._pids:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid not in self._pids:
-                continue
-            index, started = self._pids.pop(pid)
-            _forget_metrics(pid)
-            short = clock.monotonic() - started < _SHORT_LIFE
-            self._pause = min(_LONGEST_PAUSE, self._pause * 2 + 0.1) if short else 0.0
-            log.error("worker died", worker=index, status=os.waitstatus_to_exitcode(status), restart_in=self._pause)
-            self._due[index] = clock.monotonic() + self._pause
-
     def _stop(self, number: signal.Signals, *, failed: bool = False) -> int:
         """Tell the workers to stop and wait for them; a second signal hurries them."""
         limits = self._config.limits
         deadline = clock.monotonic() + limits.drain_delay + limits.drain_timeout + 10
-        self._tell(number)
-        while self._pids and clock.monotonic() < deadline:
-            received = signal.sigtimedwait(_SIGNALS, 0.5)
-            if received and received.si_signo != signal.SIGCHLD:
-                self._tell(signal.SIGQUIT)
-            failed = self._collect() or failed
-        self._tell(signal.SIGKILL)
-        return 1 if failed or self._pids else 0
-
-    def _tell(self, number: signal.Signals) -> None:
-        for pid in self._pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-    def _collect(self) -> bool:
-        """Forget the workers that have ended; whether one of them failed."""
-        failed = False
-        for pid in list(self._pids):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                del self._pids[pid]
-                failed = failed or status != 0
-        return failed
+        self._listeners.close()  # so that a port is closed with the last worker that serves it
+        self._crew.tell(number)
+        while not self._crew.is_gone and clock.monotonic() < deadline:
+            received = signal.sigtimedwait(BLOCKED, 0.5)
+            if received and received.si_signo not in {signal.SIGCHLD, signal.SIGHUP}:
+                self._crew.tell(signal.SIGQUIT)
+            failed = self._crew.collect() or failed
+        self._crew.tell(signal.SIGKILL)
+        return 1 if failed or not self._crew.is_gone else 0
 
 
-def _forget_metrics(pid: int) -> None:
-    from prometheus_client import multiprocess  # noqa: PLC0415 - needs the folder that __main__ sets
-
-    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

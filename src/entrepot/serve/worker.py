@@ -1,118 +1,161 @@
-"""A web worker: one process, one event loop, one HTTP server on a shared port."""
+"""A web worker: one process, one event loop, HTTP servers on sockets that it was given."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import signal
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import structlog
 import uvloop
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
 
-from entrepot.app import App, Periodic
+from entrepot.app import App
 from entrepot.config import Config, split_address
 from entrepot.kit import clock
-from entrepot.serve.sockets import close_stalled
+from entrepot.serve.certificates import Certificate
+from entrepot.serve.chores import Chores
+from entrepot.serve.server import Server
 from entrepot.web.access_log import AccessLog
 from entrepot.web.edge import Edge
+from entrepot.web.redirect import Redirect
 
 log = structlog.get_logger()
 
-_BACKLOG = 4096
-_PIECE = 1024 * 1024
-"""Bytes of the largest piece of a body, and of what waits for a client that takes nothing.
-
-Each piece costs a hop between threads (bench: push 400 MB, 4 streams), and its size memory for every stalled client.
-"""
+RETIRE = signal.SIGUSR1
+"""Tells a worker that another one has taken its place."""
 
 _REST_SECONDS = 3.0
+_HANDSHAKE_SECONDS = 2.0
+"""How long handshakes and requests that are on their way to a retired worker are waited for."""
+_RETIRED_SECONDS = 12 * 3600.0
+"""How long the transfers of a retired worker may go on.
 
-_CONCURRENCY = 8192
-"""Requests that one worker answers at once; idle connections do not count."""
+``limits.drain_timeout`` is the patience of somebody who waits for the end of the server; for a retired worker nobody
+waits. A push of 5 GB over a slow line takes hours, and ``limits.idle_timeout`` ends those that stand still.
+"""
 
 
-def run(config: Config, index: int, alive_fd: int, ready_fd: int) -> None:
-    """Serve until SIGTERM, or until the supervisor is gone.
+class Post(msgspec.Struct, frozen=True):
+    """What the supervisor hands to a worker."""
 
-    Args:
-        config: the configuration.
-        index: the worker's number; number 0 also runs the periodic tasks.
-        alive_fd: a pipe that reads end-of-file when the supervisor has died.
-        ready_fd: a pipe to which one byte is written once the worker answers.
-    """
-    uvloop.run(_Worker(config, index).main(alive_fd, ready_fd))
+    index: int
+    """The worker's number; number 0 also runs what one process only may run."""
+    alive: int
+    """A pipe that reads end-of-file when the supervisor has died."""
+    ready: int
+    """A pipe to which one byte is written once the worker answers."""
+    turn: int
+    """What workers with the number 0 take turns with (``chores.new_turn``)."""
+    sockets: Mapping[str, socket.socket]
+    """Bound, by address."""
+    certificate: Certificate | None
+
+
+def run(config: Config, post: Post) -> None:
+    """Serve until SIGTERM, until the supervisor is gone, or when retired until the last transfer is over."""
+    uvloop.run(_Worker(config, post).main())
 
 
 class _Worker:
-    def __init__(self, config: Config, index: int) -> None:
+    def __init__(self, config: Config, post: Post) -> None:
         self._config = config
-        self._index = index
-        self._stop = asyncio.Event()
+        self._post = post
+        self._wake = asyncio.Event()
+        self._stop = False
         self._hurry = False
+        self._retired = False
 
-    async def main(self, alive_fd: int, ready_fd: int) -> None:
+    async def main(self) -> None:
         gc.set_threshold(50_000, 20, 50)  # requests make little garbage in cycles, and much that is not
-        config = self._config
+        config, post = self._config, self._post
         access_log = AccessLog(1) if config.log.access else None
         app = App(config, access_log)
         app.database.open()
-        self._watch(alive_fd)
+        self._watch()
         edge = app.edge(app.web())
-        servers = [_server(config, config.listen, edge)]
-        if config.metrics.listen:
-            servers.append(_server(config, config.metrics.listen, app.edge(app.metrics_web())))
+        servers = self._servers(app, edge)
         serving = [asyncio.ensure_future(server.serve()) for server in servers]
-        own = [task for task in app.tasks() if task.everywhere or self._index == 0]
-        tasks = [asyncio.ensure_future(_repeat(task)) for task in own]
-        await _until_listening(config.listen, serving[0])
-        close_stalled(config.limits.idle_timeout)
-        with contextlib.suppress(BrokenPipeError):  # another worker was first
-            os.write(ready_fd, b"r")
-        os.close(ready_fd)
+        chores = Chores(app.tasks(), post.turn if post.index == 0 else None)
+        chores.start()
+        for server, future in zip(servers, serving, strict=True):
+            await server.until_accepting(future)
+        if not any(future.done() for future in serving):
+            os.write(post.ready, b"r")
+        os.close(post.ready)
         loading = asyncio.ensure_future(_load_rest(app))
-        stopping = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
-        if not self._stop.is_set():
+        waking = asyncio.ensure_future(self._wake.wait())
+        await asyncio.wait([waking, *serving], return_when=asyncio.FIRST_COMPLETED)
+        if not self._wake.is_set():
             raise SystemExit("the HTTP server ended by itself")
+        if not self._stop:
+            chores.leave()
+            await self._retire(edge, servers)
         await self._drain(app, edge, servers, serving)
-        for task in (*tasks, loading):
-            task.cancel()
-        for periodic in own:
-            if periodic.everywhere:
-                await _try(periodic)
+        loading.cancel()
+        await chores.end()
         await app.database.close()
         if access_log:
             access_log.close()
 
-    def _watch(self, alive_fd: int) -> None:
+    def _servers(self, app: App, edge: Edge) -> list[Server]:
+        config, post = self._config, self._post
+        http2 = config.tls.http2
+        certificate = post.certificate
+        client_ca = certificate.client_ca if certificate else None
+        servers = [Server(edge, post.sockets[config.listen], certificate=certificate, client_ca=client_ca, http2=http2)]
+        if config.metrics.listen:
+            # Whoever collects metrics has seldom a certificate: this listener asks for none.
+            metrics = app.edge(app.metrics_web())
+            servers.append(Server(metrics, post.sockets[config.metrics.listen], certificate=certificate, http2=http2))
+        if config.http_redirect_listen:
+            redirect = Redirect(split_address(config.listen)[1], config.external_url)
+            servers.append(Server(redirect, post.sockets[config.http_redirect_listen]))
+        return servers
+
+    def _watch(self) -> None:
         loop = asyncio.get_running_loop()
+        alive = self._post.alive
 
         def stop(*, hurry: bool) -> None:
             self._hurry = self._hurry or hurry
-            self._stop.set()
+            self._stop = True
+            self._wake.set()
+
+        def retire() -> None:
+            self._retired = True
+            self._wake.set()
 
         loop.add_signal_handler(signal.SIGTERM, lambda: stop(hurry=False))
         loop.add_signal_handler(signal.SIGQUIT, lambda: stop(hurry=True))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches us through the supervisor
+        loop.add_signal_handler(RETIRE, retire)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a terminal's reach us through the supervisor
 
         def orphaned() -> None:
-            loop.remove_reader(alive_fd)
+            loop.remove_reader(alive)
             stop(hurry=True)
 
-        loop.add_reader(alive_fd, orphaned)
+        loop.add_reader(alive, orphaned)
+
+    async def _retire(self, edge: Edge, servers: list[Server]) -> None:
+        """Leave new connections to the worker that has taken our place, and finish what is under way."""
+        for server in servers:
+            server.leave()
+        await _wait(lambda: self._stop, _HANDSHAKE_SECONDS)
+        for server in servers:
+            server.stop()  # type: ignore[no-untyped-call]
+        await _wait(lambda: self._stop or edge.in_flight == 0, _RETIRED_SECONDS, step=0.5)
 
     async def _drain(self, app: App, edge: Edge, servers: list[Server], serving: Sequence[asyncio.Future[Any]]) -> None:
         """Say that we are going, stop accepting, let running transfers finish up to the limit."""
         app.health.is_draining = True
         limits = self._config.limits
-        if not self._hurry:
+        if not self._hurry and not self._retired:
             await _wait(lambda: self._hurry, limits.drain_delay)
         for server in servers:
             server.stop()  # type: ignore[no-untyped-call]
@@ -132,55 +175,8 @@ async def _load_rest(app: App) -> None:
     gc.freeze()  # it stays: the collector need not look at it again
 
 
-async def _wait(condition: Callable[[], bool], seconds: float) -> None:
-    """Until ``condition`` holds, at most ``seconds``."""
+async def _wait(condition: Callable[[], bool], seconds: float, step: float = 0.05) -> None:
+    """Until ``condition`` holds, at most ``seconds``, looking every ``step``."""
     deadline = clock.monotonic() + seconds
     while not condition() and clock.monotonic() < deadline:  # noqa: ASYNC110 - a counter, not an event
-        await asyncio.sleep(min(0.05, max(0.0, deadline - clock.monotonic())))
-
-
-async def _repeat(task: Periodic) -> None:
-    while True:
-        await asyncio.sleep(task.seconds)
-        await _try(task)
-
-
-async def _try(task: Periodic) -> None:
-    try:
-        await task.work()
-    except Exception:
-        # It is tried again at its next turn.
-        log.exception("periodic task failed", task=task.name)
-
-
-async def _until_listening(listen: str, serving: asyncio.Future[Any]) -> None:
-    host, port = split_address(listen)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - to connect to
-    while not serving.done():
-        try:
-            _, writer = await asyncio.open_connection(host, port)
-        except OSError:
-            await asyncio.sleep(0.005)
-            continue
-        writer.close()
-        return
-
-
-def _server(config: Config, listen: str, edge: Edge) -> Server:
-    host, port = split_address(listen)
-    tls = config.tls
-    return Server(
-        edge,
-        address=host,
-        port=port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.auto if tls.http2 else HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=30_000, max_buffer_size=_PIECE),
-        websockets=False,
-        backlog=_BACKLOG,
-        backpressure=_CONCURRENCY,
-        log_enabled=False,
-        ssl_cert=tls.cert_file,
-        ssl_key=tls.key_file,
-        ssl_protocol_min=SSLProtocols.tls12,
-    )
+        await asyncio.sleep(min(step, max(0.0, deadline - clock.monotonic())))

@@ -7,13 +7,15 @@ feature is not built is not editable. Keys that begin with ``entrepot_`` are our
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from entrepot.errors import ConfigError, InvalidInput
 from entrepot.journal.model import Event
+from entrepot.kit.networks import parse_networks, split_networks
 
 Kind = Literal["text", "number", "boolean", "secret", "object"]
 """``text``, ``number`` (whole) and ``boolean`` are Harbor's three items; a ``secret`` is text that no answer shows; an
@@ -108,6 +110,30 @@ def check_together(values: Mapping[str, Any], error: Callable[[str], Exception])
         raise error(
             "skip_audit_log_database must stay false until audit_log_forward_endpoint names who keeps the audit log."
         )
+    mode = values["auth_mode"]
+    missing = [key for key in _NEEDED.get(mode, ()) if not values[key]]
+    if missing:
+        raise error(f"auth_mode {mode} needs {' and '.join(missing)}: set them with it.")
+
+
+def check_secrets(before: Mapping[str, Any], changes: Mapping[str, Any], sent: Container[str]) -> None:
+    """Refuse to send a secret that is kept to another place than it was given for.
+
+    Args:
+        before: all settings as they are.
+        changes: those that get another value.
+        sent: every key that came, the unchanged ones too.
+
+    Raises:
+        InvalidInput: the place changes, and the secret did not come with it.
+    """
+    for secret, places in _SENT_TO.items():
+        moved = [key for key in places if key in changes]
+        if moved and before[secret] != "" and secret not in sent:
+            raise InvalidInput(
+                f"{' and '.join(moved)} cannot change without {secret}: send it again, so that it goes to nobody else.",
+                code="BAD_REQUEST",
+            )
 
 
 def as_text(setting: Setting, value: Any) -> str:
@@ -152,9 +178,9 @@ def _text(
     return Setting(key=key, kind=kind, default=default, rule=rule, is_editable=editable)
 
 
-def _choice(key: str, *choices: str, editable: bool = False) -> Setting:
+def _choice(key: str, *choices: str, words: str = "", editable: bool = False) -> Setting:
     """Text out of a list; the first is the default."""
-    rule = Rule(f"must be {' or '.join(choices)}", lambda value: value in choices)
+    rule = Rule(words or f"must be {' or '.join(choices)}", lambda value: value in choices)
     return Setting(key=key, kind="text", default=choices[0], rule=rule, is_editable=editable)
 
 
@@ -192,6 +218,39 @@ def _is_object_of(value: str, expected: Any) -> bool:
     return True
 
 
+def _is_url(value: str) -> bool:
+    if not value:
+        return True
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.fragment
+    except ValueError:
+        return False
+
+
+def _is_ldap_url(value: str) -> bool:
+    """With a scheme or without, as in Harbor."""
+    if not value:
+        return True
+    try:
+        parts = urlsplit(value if "://" in value else f"ldap://{value}")
+        return parts.scheme in {"ldap", "ldaps"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def _is_scope(value: str) -> bool:
+    return not value.strip() or "openid" in value.replace(",", " ").split()
+
+
+def _is_pattern(value: str) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError):
+        return False
+    return True
+
+
 def _is_banner(value: str) -> bool:
     return not value or _is_object_of(value, dict[str, Any])
 
@@ -204,35 +263,76 @@ def _are_event_types(value: str) -> bool:
     return not value.strip() or all(_EVENT_TYPE.fullmatch(part.strip()) for part in value.split(","))
 
 
+def _are_networks(value: str) -> bool:
+    try:
+        parse_networks(split_networks(value))
+    except ValueError:
+        return False
+    return True
+
+
+def _networks(key: str) -> Setting:
+    words = "must be empty or networks such as 10.0.0.0/8 or 2001:db8::/32 with commas between"
+    return _text(key, "", _are_networks, words, editable=True)
+
+
 _NOT_BLANK = "must be text that is neither blank nor has control characters"
+_NEEDED = {"ldap_auth": ("ldap_url", "ldap_base_dn"), "oidc_auth": ("oidc_endpoint", "oidc_client_id")}
+"""What a mode cannot be without."""
+_SENT_TO = {
+    "ldap_search_password": ("ldap_url", "ldap_verify_cert", "entrepot_ldap_start_tls"),
+    "oidc_client_secret": ("oidc_endpoint", "oidc_verify_cert"),
+}
+"""What decides who gets to see a secret."""
 
 _TABLE = (
     # who may log in, and how
-    _choice("auth_mode", "db_auth", "ldap_auth", "uaa_auth", "http_auth", "oidc_auth"),
-    _boolean("primary_auth_mode"),
+    _choice(
+        "auth_mode",
+        "db_auth",
+        "ldap_auth",
+        "oidc_auth",
+        words="must be db_auth, ldap_auth or oidc_auth: uaa_auth and http_auth are not there",
+        editable=True,
+    ),
+    _boolean("primary_auth_mode", editable=True),
+    _boolean("entrepot_all_auth_modes", editable=True),
+    _number("entrepot_cli_secret_days", 90, (0, 3650), "days"),
     _boolean("self_registration", editable=True),
     _number("session_timeout", 60, (1, _LONGEST_TIME), "minutes"),
     _number("token_expiration", 30, (1, _LONGEST_TIME), "minutes"),
     _number("entrepot_password_min_length", 8, (8, 128), "characters"),
     # how many of: upper case, lower case, digit, anything else
     _number("entrepot_password_classes", 3, (0, 4), "kinds of characters"),
+    # from where; whoever is denied is not let in by what is allowed
+    _networks("entrepot_addresses_allow"),
+    _networks("entrepot_addresses_deny"),
+    _networks("entrepot_admin_addresses_allow"),
+    _networks("entrepot_admin_addresses_deny"),
     # LDAP
-    _text("ldap_url", "", _is_not_blank, _NOT_BLANK),
-    _text("ldap_base_dn", "", _is_not_blank, _NOT_BLANK),
-    _text("ldap_filter"),
-    _number("ldap_scope", 2, (0, 2), editable=False),
-    _text("ldap_uid", "cn", _is_not_blank, _NOT_BLANK),
-    _text("ldap_search_dn"),
-    _text("ldap_search_password", kind="secret"),
-    _number("ldap_timeout", 5, (1, 3600), "seconds", editable=False),
-    _boolean("ldap_verify_cert", default=True),
-    _text("ldap_group_base_dn"),
-    _text("ldap_group_admin_dn"),
-    _text("ldap_group_attribute_name"),
-    _text("ldap_group_search_filter"),
-    _number("ldap_group_search_scope", 2, (0, 2), editable=False),
-    _text("ldap_group_membership_attribute", "memberof"),
-    _boolean("ldap_group_attach_parallel"),
+    _text(
+        "ldap_url",
+        "",
+        _is_ldap_url,
+        "must be ldaps://host or ldap://host, with a port if it is not the usual one",
+        editable=True,
+    ),
+    _text("ldap_base_dn", "", lambda value: not value or _is_not_blank(value), _NOT_BLANK, editable=True),
+    _text("ldap_filter", editable=True),
+    _number("ldap_scope", 2, (0, 2)),
+    _text("ldap_uid", "cn", _is_not_blank, _NOT_BLANK, editable=True),
+    _text("ldap_search_dn", editable=True),
+    _text("ldap_search_password", kind="secret", editable=True),
+    _number("ldap_timeout", 5, (1, 3600), "seconds"),
+    _boolean("ldap_verify_cert", default=True, editable=True),
+    _boolean("entrepot_ldap_start_tls", editable=True),
+    _text("ldap_group_base_dn", editable=True),
+    _text("ldap_group_admin_dn", editable=True),
+    _text("ldap_group_attribute_name", editable=True),
+    _text("ldap_group_search_filter", editable=True),
+    _number("ldap_group_search_scope", 2, (0, 2)),
+    _text("ldap_group_membership_attribute", "memberof", editable=True),
+    _boolean("ldap_group_attach_parallel", editable=True),
     # UAA
     _text("uaa_endpoint"),
     _text("uaa_client_id"),
@@ -247,19 +347,25 @@ _TABLE = (
     _boolean("http_authproxy_skip_search"),
     _text("http_authproxy_server_certificate", longest=_LONG),
     # OIDC
-    _text("oidc_name"),
-    _text("oidc_endpoint"),
-    _text("oidc_client_id"),
-    _text("oidc_client_secret", kind="secret"),
-    _text("oidc_groups_claim"),
-    _text("oidc_admin_group"),
-    _text("oidc_group_filter"),
-    _text("oidc_scope"),
-    _text("oidc_user_claim"),
-    _boolean("oidc_verify_cert", default=True),
-    _boolean("oidc_auto_onboard"),
-    _text("oidc_extra_redirect_parms", "{}", _are_parameters, "must be a JSON object of texts written as text"),
-    _boolean("oidc_logout"),
+    _text("oidc_name", editable=True),
+    _text("oidc_endpoint", "", _is_url, "must be an absolute URL, such as https://id.example.com", editable=True),
+    _text("oidc_client_id", editable=True),
+    _text("oidc_client_secret", kind="secret", editable=True),
+    _text("oidc_groups_claim", editable=True),
+    _text("oidc_admin_group", editable=True),
+    _text("oidc_group_filter", "", _is_pattern, "must be a regular expression", editable=True),
+    _text("oidc_scope", "", _is_scope, "must hold openid, with commas between", editable=True),
+    _text("oidc_user_claim", editable=True),
+    _boolean("oidc_verify_cert", default=True, editable=True),
+    _boolean("oidc_auto_onboard", editable=True),
+    _text(
+        "oidc_extra_redirect_parms",
+        "{}",
+        _are_parameters,
+        "must be a JSON object of texts written as text",
+        editable=True,
+    ),
+    _boolean("oidc_logout", editable=True),
     # projects and their contents
     _choice("project_creation_restriction", "everyone", "adminonly", editable=True),
     _boolean("read_only", editable=True),

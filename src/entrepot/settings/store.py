@@ -1,12 +1,12 @@
-"""Settings: the table and its SQL. Only what somebody set has a row."""
+"""Settings: the table and its SQL. Only what somebody set has a row; a secret's value is sealed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Table, Text, bindparam, select
+from sqlalchemy import BigInteger, Column, Table, Text, bindparam, select, update
 
 from entrepot.database import Database, Transaction, metadata, query, upsert
 
@@ -32,6 +32,24 @@ _PUT = upsert(
         )
     )
 )
+_SET_VALUE = query(update(settings).where(settings.c.key == bindparam("of_key")).values(value=bindparam("value")))
+
+
+class Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A secret as it is kept; text, since what seals makes nothing but ASCII."""
+
+    sealed: str
+
+
+_sealed = msgspec.json.Decoder(Sealed)
+
+
+def sealed_in(value: str) -> bytes | None:
+    """The sealed secret in a value as it is kept; ``None`` if there is none."""
+    try:
+        return _sealed.decode(value).sealed.encode()
+    except msgspec.DecodeError:
+        return None
 
 
 async def list_all(reader: Database | Transaction) -> Stored:
@@ -40,11 +58,20 @@ async def list_all(reader: Database | Transaction) -> Stored:
 
 
 async def put(tx: Transaction, values: Mapping[str, Any], updated_at: int) -> None:
-    """Set ``values``, whatever they were."""
+    """Set ``values``, whatever they were; a secret as ``Sealed``."""
     await tx.many(
         _PUT,
-        [
-            {"key": key, "value": msgspec.json.encode(value).decode(), "updated_at": updated_at}
-            for key, value in values.items()
-        ],
+        [{"key": key, "value": _encoded(value), "updated_at": updated_at} for key, value in values.items()],
     )
+
+
+async def reseal(tx: Transaction, change: Callable[[bytes], bytes]) -> int:
+    """Give every sealed secret to ``change`` and keep what it returns; how many there were."""
+    found = [(key, sealed) for key, value in await list_all(tx) if (sealed := sealed_in(value)) is not None]
+    values = [{"of_key": key, "value": _encoded(Sealed(change(sealed).decode()))} for key, sealed in found]
+    await tx.many(_SET_VALUE, values)
+    return len(found)
+
+
+def _encoded(value: object) -> str:
+    return msgspec.json.encode(value).decode()

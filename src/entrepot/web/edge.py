@@ -1,6 +1,6 @@
 """The ASGI application: what stands before every answer.
 
-Request id → client address → the mount that answers → error rendering → access record and metrics.
+Request id → client address → the door → the mount that answers → error rendering → access record and metrics.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from entrepot.errors import Denied, EntrepotError, NotFound
 from entrepot.kit import clock
 from entrepot.web import address
 from entrepot.web.access_log import AccessLog
+from entrepot.web.door import Budgets, Porter
 from entrepot.web.exchange import ClientGone, Exchange, Receive, Scope, Send, process_name
 from entrepot.web.metrics import RequestMetrics
 from entrepot.web.render import render
@@ -35,6 +36,8 @@ class EdgeOptions(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[address.Network, ...] = ()
     external_url: str = ""
     https_only: bool = False
+    hsts_seconds: int = 0
+    """How long browsers insist on HTTPS, told with ``https_only``; 0: not told."""
     idle_timeout: float = 60.0
     """Seconds without progress after which a transfer is given up."""
 
@@ -49,9 +52,16 @@ class Edge:
         *,
         metrics: RequestMetrics,
         access_log: AccessLog | None,
+        porter: Porter | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
+        """Without a ``porter`` every address may come, without ``budgets`` as often as it likes."""
         self._mounts = tuple(mounts)
         self._options = options
+        self._porter = porter
+        self._budgets = budgets
+        hsts = options.hsts_seconds if options.https_only else 0
+        self._hsts = [(b"strict-transport-security", b"max-age=%d" % hsts)] if hsts else []
         self._metrics = metrics
         self._access_log = access_log
         self._process = process_name()
@@ -75,8 +85,12 @@ class Edge:
         )
         self.in_flight += 1
         try:
+            if ":" in exchange.client_address:
+                exchange.client_address = address.normalise(exchange.client_address)
             if options.trusted_proxies:
                 address.apply_forwarded(exchange, options.trusted_proxies)
+            if self._hsts and exchange.scheme == "https":
+                exchange.door_headers = self._hsts
             await self._answer(exchange)
         finally:
             duration = clock.monotonic() - began
@@ -87,6 +101,8 @@ class Edge:
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
+            if exchange.path not in _PROBES:
+                await self._pass_door(exchange)
             await self._find(exchange)(exchange)
         except EntrepotError as error:
             if error.status >= 500:  # noqa: PLR2004 - the server's own failures
@@ -113,6 +129,15 @@ class Edge:
                 EntrepotError(f"The registry failed; its log says why under request id {exchange.request_id}."),
             )
 
+    async def _pass_door(self, exchange: Exchange) -> None:
+        """Refuse what must not come in before anything is done for it."""
+        if self._options.https_only and exchange.scheme != "https":
+            raise Denied(f"This registry is reached over HTTPS only: use https:// ({exchange.host or 'this host'}).")
+        if self._porter is not None:
+            await self._porter.let_in(exchange)
+        if self._budgets is not None:
+            self._budgets.spend(exchange)
+
     def _abort(self, exchange: Exchange, error: Exception) -> None:
         """The answer has begun: closing the connection is the only way left to say that it is not whole."""
         exchange.aborted = True
@@ -122,10 +147,6 @@ class Edge:
         path = exchange.path
         for prefix, answer in self._mounts:
             if path == prefix or (prefix[-1] == "/" and path.startswith(prefix)):
-                if self._options.https_only and exchange.scheme != "https" and prefix not in _PROBES:
-                    raise Denied(
-                        f"This registry is reached over HTTPS only: use https:// ({exchange.host or 'this host'})."
-                    )
                 return answer
         raise NotFound("There is nothing here: the registry's API begins at /v2/.")
 
@@ -135,4 +156,4 @@ class AnswerBroken(Exception):
 
 
 _PROBES = frozenset({"/livez", "/readyz"})
-"""Answered over plain HTTP too: an orchestrator's probe comes from the machine itself."""
+"""Answered over plain HTTP, from any address and however often: an orchestrator must always know."""

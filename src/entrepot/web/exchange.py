@@ -9,8 +9,8 @@ import asyncio
 import itertools
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, MutableMapping, Sequence
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from entrepot.errors import InvalidInput, RequestTimeout, TooLarge
@@ -31,6 +31,17 @@ _PROGRESS = 1024
 """Bytes that must pass within one idle time-out: a byte a minute is not progress."""
 
 
+class Budget(Protocol):
+    """What may be asked for; ``door.py`` has the real one."""
+
+    def charge(self, exchange: Exchange, principal: Hashable) -> None:
+        """Count a request of a principal.
+
+        Raises:
+            TooManyRequests: it has asked too often.
+        """
+
+
 class ClientGone(Exception):
     """The client closed the connection before the exchange was over."""
 
@@ -45,9 +56,11 @@ class Exchange:
         "_unread",
         "aborted",
         "answer_headers",
+        "budget",
         "bytes_in",
         "bytes_out",
         "client_address",
+        "door_headers",
         "external_url",
         "host",
         "idle_timeout",
@@ -92,6 +105,10 @@ class Exchange:
         self.aborted = False
         self.answer_headers: Headers = []
         """More headers for the answer: cookies, and what protects a session."""
+        self.door_headers: Headers = []
+        """What the door adds to every answer, whoever gives it."""
+        self.budget: Budget | None = None
+        """What the principal is to be charged once it is known; none where nothing is limited."""
         self._unread = True
         given = self.header(b"x-request-id")
         self.request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else f"{process}-{next(_ids):x}"
@@ -211,6 +228,8 @@ class Exchange:
         """Send status and headers."""
         self.status = status
         headers.append((b"x-request-id", self.request_id.encode()))
+        if self.door_headers:
+            headers.extend(self.door_headers)
         if self._unread and self.method in _WITH_BODY and self._announces_body():
             # The rest of the body is not waited for, so the connection ends with this answer.
             headers.append((b"connection", b"close"))

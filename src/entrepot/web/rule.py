@@ -27,6 +27,8 @@ class Rule(msgspec.Struct, frozen=True):
 
     scope: str
     permission: Permission | None = None
+    opens_door: bool = False
+    """Whether an administrator of the system may call it from an address that the project does not let in."""
 
     def __str__(self) -> str:
         return f"{self.scope}: {':'.join(self.permission)}" if self.permission else self.scope
@@ -41,9 +43,9 @@ def system(resource: str, action: str) -> Rule:
     return Rule("system", (resource, action))
 
 
-def project(resource: str, action: str) -> Rule:
+def project(resource: str, action: str, *, opens_door: bool = False) -> Rule:
     """The permission in the project that the path names (``project_name`` or ``project_name_or_id``)."""
-    return Rule("project", (resource, action))
+    return Rule("project", (resource, action), opens_door)
 
 
 def repository(resource: str, action: str) -> Rule:

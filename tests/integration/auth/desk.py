@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,28 +13,38 @@ from typing import Any, TypeVar
 import httpx
 from sqlalchemy import select
 
-from entrepot.access.identity import Identifier
+from entrepot.access.identity import Identifier, Strangers
 from entrepot.access.scopes import Scopes
 from entrepot.access.service import AccessOptions, Guardian
 from entrepot.access.sessions import SessionGuard
 from entrepot.access.tokens import TokenIssuer, TokenOptions, load_key
+from entrepot.auth.accounts import Accounts
+from entrepot.auth.directory import Directory
+from entrepot.auth.elsewhere import Elsewhere
+from entrepot.auth.foreign_bearers import ForeignBearers
 from entrepot.auth.groups import Groups
 from entrepot.auth.http.routes import UserRoutes
 from entrepot.auth.http.sessions import SessionRoutes
 from entrepot.auth.logins import Logins
 from entrepot.auth.model import Caller, User
+from entrepot.auth.options import Options
 from entrepot.auth.passwords import hash_password
 from entrepot.auth.personal_tokens import PersonalTokens
+from entrepot.auth.provider import Provider
+from entrepot.auth.rechecks import Rechecks
 from entrepot.auth.robots import Robots
 from entrepot.auth.service import Users
 from entrepot.auth.sessions import Sessions
 from entrepot.auth.store import robots as robot_store
 from entrepot.auth.store import users as user_store
+from entrepot.auth.trusts import Trusts
 from entrepot.auth.usage import LastUses
+from entrepot.auth.workload import Workloads
 from entrepot.database import Database, query
 from entrepot.database.migrate import upgrade
 from entrepot.journal.model import Origin
 from entrepot.journal.store import journal
+from entrepot.kit.secretbox import SecretBox, new_key
 from entrepot.settings.service import Settings
 from entrepot.web.api import RestApi
 from entrepot.web.edge import Edge, EdgeOptions
@@ -64,22 +74,46 @@ def origin(address: str = "192.0.2.1", principal: str = "admin") -> Origin:
     return Origin(principal, address, "test", "r-1")
 
 
+def no_provider(options: Options) -> Provider:
+    raise AssertionError(f"nobody makes {options.name}")
+
+
 class Desk:
     """One process's share."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, key: str, *, providers: Sequence[Options], build: Callable[[Options], Provider]
+    ) -> None:
         self.database = Database(folder / "entrepot.db")
         self.settings = Settings(self.database, {})
         self.logins = Logins(self.database)
-        self.users = Users(self.database, self.logins, self.settings)
+        self.box = SecretBox(keys=key)
+        self.directory = Directory(self.database, self.settings, self.box, providers, {"ldap": build, "oidc": build})
+        self.accounts = Accounts(self.database, self.settings, self.box, self.directory.is_sole)
+        self.rechecks = Rechecks(self.database, self.directory, self.accounts, self.box)
+        self.users = Users(
+            self.database, self.logins, self.settings, elsewhere=Elsewhere(self.directory, self.accounts)
+        )
         self.robots = Robots(self.database, self.logins)
+        self.workloads = Workloads(self.directory)
+        self.trusts = Trusts(self.database, self.robots, self.workloads)
         self.tokens = PersonalTokens(self.database)
-        self.sessions = Sessions(self.database, self.settings)
+        self.sessions = Sessions(self.database, self.settings, self.box)
         self.groups = Groups(self.database)
         self.uses = LastUses(self.database)
         issuer = TokenIssuer(load_key(folder / "token.pem"), TokenOptions(access_seconds=300, refresh_seconds=3600))
         self.identifier = Identifier(
-            self.database, self.users, self.robots, self.tokens, self.sessions, self.uses, issuer, self.settings
+            self.database,
+            self.users,
+            robots=self.robots,
+            tokens=self.tokens,
+            sessions=self.sessions,
+            uses=self.uses,
+            issuer=issuer,
+            settings=self.settings,
+            strangers=Strangers(
+                self.rechecks, self.trusts, ForeignBearers(self.database, self.directory, self.accounts)
+            ),
         )
         self.guard = SessionGuard(_KEY)
         self.guardian = Guardian(self.database, self.identifier, self.guard, self.settings, AccessOptions())
@@ -152,6 +186,10 @@ class Office:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.providers: Sequence[Options] = ()
+        self.build: Callable[[Options], Provider] = no_provider
+        """Whoever vouches for people elsewhere, and how they are made."""
+        self.key = new_key()
 
     def prepare(self) -> None:
         self.folder.mkdir()
@@ -180,7 +218,7 @@ class Office:
             async with AsyncExitStack() as stack:
                 desks = []
                 for _ in range(count):
-                    desk = Desk(self.folder)
+                    desk = Desk(self.folder, self.key, providers=self.providers, build=self.build)
                     desk.database.open()
                     stack.push_async_callback(desk.database.close)
                     desks.append(desk)

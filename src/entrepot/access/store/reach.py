@@ -15,6 +15,7 @@ from entrepot.auth.model import Principal
 from entrepot.auth.tables import group_users
 from entrepot.database import Database, Query, query
 from entrepot.projects.model import Project
+from entrepot.projects.store import PROJECT, project_of
 from entrepot.projects.tables import projects
 
 Granted = tuple[frozenset[Permission], tuple[str, ...], tuple[str, ...]]
@@ -79,15 +80,14 @@ async def granted_everywhere(database: Database, user_id: int) -> dict[int, list
 
 # the projects that somebody can reach
 
-_PROJECT = (projects.c.id, projects.c.name, projects.c.is_public)
 _GRANTED_PROJECTS = union_all(
     *(select(grants.c.project_id).where(who) for who in (_OF_USER, _OF_GROUPS)),
 )
 _PUBLIC = projects.c.is_public == literal_column("1")
-_ALL_PROJECTS = query(select(*_PROJECT).order_by(projects.c.name))
-_PUBLIC_PROJECTS = query(select(*_PROJECT).where(_PUBLIC).order_by(projects.c.name))
+_ALL_PROJECTS = query(select(*PROJECT).order_by(projects.c.name))
+_PUBLIC_PROJECTS = query(select(*PROJECT).where(_PUBLIC).order_by(projects.c.name))
 _PROJECTS_OF_USER = query(
-    select(*_PROJECT).where(or_(_PUBLIC, projects.c.id.in_(_GRANTED_PROJECTS))).order_by(projects.c.name)
+    select(*PROJECT).where(or_(_PUBLIC, projects.c.id.in_(_GRANTED_PROJECTS))).order_by(projects.c.name)
 )
 
 
@@ -100,26 +100,22 @@ async def reachable(database: Database, principal: Principal) -> list[Project]:
     by_scope = principal.is_robot or principal.is_admin or principal.is_auditor
     if not by_scope:
         if principal.id is None:
-            return [_project(row) for row in await database.survey(_PUBLIC_PROJECTS)]
-        return [_project(row) for row in await database.survey(_PROJECTS_OF_USER, user_id=principal.id)]
+            return [project_of(row) for row in await database.survey(_PUBLIC_PROJECTS)]
+        return [project_of(row) for row in await database.survey(_PROJECTS_OF_USER, user_id=principal.id)]
     scope = principal.scope
     if scope is None and principal.is_robot:
         scope = ()
     if scope is None or any(entry.kind == "project" and entry.project_id is None for entry in scope):
-        return [_project(row) for row in await database.survey(_ALL_PROJECTS)]
+        return [project_of(row) for row in await database.survey(_ALL_PROJECTS)]
     named = {entry.project_id for entry in scope if entry.kind == "project" and entry.project_id is not None}
-    found = {row[0]: _project(row) for row in await database.survey(_PUBLIC_PROJECTS)}
+    found = {row[0]: project_of(row) for row in await database.survey(_PUBLIC_PROJECTS)}
     found |= {project.id: project for project in await projects_by_id(database, named)}
     return sorted(found.values(), key=lambda project: project.name)
 
 
-def _project(row: tuple[Any, ...]) -> Project:
-    return Project(row[0], row[1], bool(row[2]))
-
-
 @lru_cache(maxsize=32)
 def _projects_among(column: str, size: int) -> Query:
-    return query(select(*_PROJECT).where(projects.c[column].in_([bindparam(f"p{i}") for i in range(size)])))
+    return query(select(*PROJECT).where(projects.c[column].in_([bindparam(f"p{i}") for i in range(size)])))
 
 
 async def projects_by_id(database: Database, ids: Iterable[int]) -> list[Project]:
@@ -136,7 +132,7 @@ async def _among(database: Database, column: str, values: Sequence[object]) -> l
     found = []
     for chunk in _chunks(values):
         bound = {f"p{i}": value for i, value in enumerate(chunk)}
-        found += [_project(row) for row in await database.all(_projects_among(column, len(chunk)), **bound)]
+        found += [project_of(row) for row in await database.all(_projects_among(column, len(chunk)), **bound)]
     return found
 
 

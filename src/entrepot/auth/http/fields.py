@@ -14,15 +14,16 @@ from entrepot.kit.listing import Condition, Listing
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """``text``, if a text column takes it."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("NUL and halves of surrogate pairs cannot be stored")
     return text
 
 
-Word = Annotated[str, Field(max_length=255), AfterValidator(_storable)]
+Word = Annotated[str, Field(max_length=255), AfterValidator(storable)]
 """A name or another short text."""
-Secret = Annotated[str, Field(max_length=LONGEST_PASSWORD), AfterValidator(_storable)]
+Secret = Annotated[str, Field(max_length=LONGEST_PASSWORD), AfterValidator(storable)]
 """A password."""
 
 

@@ -6,6 +6,7 @@ from entrepot.auth.groups import Groups
 from entrepot.auth.http.groups import GroupRoutes
 from entrepot.auth.http.tokens import Scopes, TokenRoutes
 from entrepot.auth.http.users import AccountRoutes
+from entrepot.auth.identities import Identities
 from entrepot.auth.personal_tokens import PersonalTokens
 from entrepot.auth.service import Users
 from entrepot.web.rest import Route
@@ -15,8 +16,16 @@ from entrepot.web.rule import Gate
 class UserRoutes:
     """Users, groups and personal access tokens."""
 
-    def __init__(self, users: Users, tokens: PersonalTokens, groups: Groups, gate: Gate, scopes: Scopes) -> None:
-        self._accounts = AccountRoutes(users, gate)
+    def __init__(
+        self,
+        users: Users,
+        tokens: PersonalTokens,
+        groups: Groups,
+        gate: Gate,
+        scopes: Scopes,
+        identities: Identities | None = None,
+    ) -> None:
+        self._accounts = AccountRoutes(users, gate, identities)
         self._groups = GroupRoutes(groups)
         self._tokens = TokenRoutes(tokens, scopes)
 

@@ -53,6 +53,8 @@ class SessionRoutes:
         origin = _origin(exchange, name)
         user = await self._users.log_in(name, form.get("password", ""), origin, begins_session=True)
         exchange.principal = user.name
+        if exchange.budget is not None:
+            exchange.budget.charge(exchange, user.principal.key)
         cookie = await self._sessions.begin(user, origin)
         headers = [
             _set_cookie(exchange, cookie),
@@ -83,7 +85,7 @@ class SessionRoutes:
         if user is None:
             raise NotAuthenticated("Log in first.")
         exchange.principal = user.name
-        if not user.is_admin:
+        if not user.administers:
             raise Denied("Only an administrator may ask which users there are.", code="FORBIDDEN")
         found = await self._exists(form.get("target", ""), form.get("value", ""))
         await exchange.respond(200, [JSON, _NO_STORE], msgspec.json.encode(found))

@@ -9,6 +9,7 @@ from fastapi import Query, Request, Response
 from pydantic import Field
 
 from entrepot.auth.http.fields import Secret, Word, containing, moment
+from entrepot.auth.identities import Identities, Identity
 from entrepot.auth.model import USER, Caller, User
 from entrepot.auth.service import Users
 from entrepot.errors import Denied, Precondition
@@ -40,6 +41,15 @@ class UserProfile(Body):
     comment: Comment | None = None
 
 
+class OIDCUserInfo(Body):
+    """The person at an OpenID provider that an account is tied to."""
+
+    user_id: int
+    subiss: str = Field(description="What the provider calls the person for ever, and the provider's issuer.")
+    creation_time: datetime
+    update_time: datetime = Field(description="When the provider was asked last.")
+
+
 class UserResp(Body):
     """An account."""
 
@@ -49,7 +59,8 @@ class UserResp(Body):
     realname: str
     comment: str
     sysadmin_flag: bool
-    admin_role_in_auth: bool = False
+    admin_role_in_auth: bool = Field(False, description="Whether a provider has it among its administrators.")
+    oidc_user_meta: OIDCUserInfo | None = None
     creation_time: datetime
     update_time: datetime
 
@@ -83,9 +94,11 @@ class AuditorFlag(Body):
 class AccountRoutes:
     """Reading and changing accounts."""
 
-    def __init__(self, users: Users, gate: Gate) -> None:
+    def __init__(self, users: Users, gate: Gate, identities: Identities | None = None) -> None:
+        """Without ``identities`` nobody comes from elsewhere."""
         self._users = users
         self._gate = gate
+        self._identities = identities
 
     def routes(self) -> list[Route]:
         """Below ``/api/v2.0``."""
@@ -140,7 +153,7 @@ class AccountRoutes:
         """Say who asks."""
         if caller.principal.kind != USER or caller.principal.id is None:
             raise Precondition("A robot account is no user: log in as a person.")
-        return _response(await self._users.get(caller.principal.id))
+        return await self._whole(await self._users.get(caller.principal.id))
 
     async def search(
         self, listed: Listed, username: Annotated[str, Query(max_length=255, description="A part of the name.")]
@@ -153,7 +166,7 @@ class AccountRoutes:
         """Read an account: one's own, or as an administrator any."""
         if not _is_own(caller, user_id):
             await self._gate.require_system(caller, _READ)
-        return _response(await self._users.get(user_id))
+        return await self._whole(await self._users.get(user_id))
 
     async def update(self, caller: Annotated[Caller, Asking], user_id: Identifier, body: UserProfile) -> None:
         """Change a profile: one's own, or as an administrator any."""
@@ -196,6 +209,14 @@ class AccountRoutes:
         await self._require_reach(caller, user_id)
         await self._users.delete(caller.origin, user_id)
 
+    async def _whole(self, user: User) -> UserResp:
+        """An account with what its provider knows of it."""
+        response = _response(user)
+        identity = await self._identities.oidc_of(user) if self._identities else None
+        if identity is not None:
+            response.oidc_user_meta = _meta(identity)
+        return response
+
     async def _require_reach(self, caller: Caller, user_id: int) -> None:
         """Whoever only manages users must not become an administrator or an auditor by taking one over."""
         user = await self._users.get(user_id)
@@ -220,6 +241,16 @@ def _response(user: User) -> UserResp:
         realname=user.real_name,
         comment=user.comment,
         sysadmin_flag=user.is_admin,
+        admin_role_in_auth=user.is_source_admin,
         creation_time=moment(user.created_at),
         update_time=moment(max(user.updated_at, user.created_at)),
+    )
+
+
+def _meta(identity: Identity) -> OIDCUserInfo:
+    return OIDCUserInfo(
+        user_id=identity.user_id,
+        subiss=f"{identity.subject}{identity.issuer}",
+        creation_time=moment(identity.created_at),
+        update_time=moment(identity.checked_at),
     )

@@ -19,12 +19,14 @@ class SessionRow(msgspec.Struct, frozen=True):
     user_id: int
     credential_version: int
     used_at: int
+    provider: str
+    id_token: bytes | None
 
 
 _FIND = query(
-    select(sessions.c.user_id, sessions.c.credential_version, sessions.c.used_at).where(
-        sessions.c.id == bindparam("id")
-    )
+    select(
+        sessions.c.user_id, sessions.c.credential_version, sessions.c.used_at, sessions.c.provider, sessions.c.id_token
+    ).where(sessions.c.id == bindparam("id"))
 )
 _ADD = query(insert(sessions).values({c.name: bindparam(c.name) for c in sessions.columns}))
 _DELETE = query(delete(sessions).where(sessions.c.id == bindparam("id")))

@@ -56,7 +56,7 @@ class Sight(Protocol):
     """What lists of projects ask of the floor that knows rights."""
 
     async def places(self, caller: Any, permission: tuple[str, str]) -> Any:
-        """Where a caller holds a permission: ``everywhere``, or ``projects`` by id."""
+        """Where a caller holds a permission: ``everywhere``, or ``projects`` by id, and which are ``hidden``."""
 
     async def roles_in(self, caller: Any, ids: Sequence[int]) -> dict[int, list[int]]:
         """The ids of the roles that a caller has, by the project's id."""
@@ -114,7 +114,7 @@ class ProjectRoutes:
         listing = _filtered(listed.listing, name, public, owner)
         places = [await self._sight.places(caller, permission) for permission in (READ, LIST)]
         visible = None if places[0].everywhere else sorted({id_ for place in places for id_ in place.projects})
-        found, total = await self._projects.list_page(listing, visible)
+        found, total = await self._projects.list_page(listing, visible, places[0].hidden)
         ids = [details.id for details in found]
         counts = await self._projects.repository_counts(ids) if with_detail else {}
         roles = await self._sight.roles_in(caller, ids)

@@ -83,6 +83,8 @@ class RegistryRoutes:
                 request_id=exchange.request_id,
             )
             exchange.principal = caller.principal.name
+            if exchange.budget is not None and caller.principal.id is not None:
+                exchange.budget.charge(exchange, caller.principal.key)
             await route(exchange, caller, name, last)
         except NotAuthenticated as error:
             error.headers = (API_VERSION, challenge(exchange, error, name))

@@ -11,7 +11,7 @@ from entrepot.access.model import Places, matches
 from entrepot.database import Database, Query, Transaction, query, upsert
 from entrepot.kit import clock
 from entrepot.oci.name import RepositoryName
-from entrepot.projects.model import Project
+from entrepot.projects.store import PROJECT, project_of
 from entrepot.projects.tables import project_aliases, projects
 from entrepot.registry.model import Place
 from entrepot.registry.store.parts import ONE, Reader
@@ -23,7 +23,7 @@ from entrepot.registry.tables import (
 
 def _place(project_row: Any, condition: Any) -> Query:
     return query(
-        select(projects.c.id, projects.c.name, projects.c.is_public, repositories.c.id, projects.c.quota)
+        select(*PROJECT, repositories.c.id, projects.c.quota)
         .select_from(
             project_row.outerjoin(
                 repositories,
@@ -48,7 +48,7 @@ async def find_place(reader: Reader, name: RepositoryName) -> Place:
         row = await reader.one(_FIND_FORMER_PLACE, project=name.project, path=name.path, now=clock.now_us())
     if row is None:
         return Place(name, None, None)
-    return Place(name, Project(row[0], row[1], bool(row[2])), row[3], is_limited=row[4] >= 0)
+    return Place(name, project_of(row), row[-2], is_limited=row[-1] >= 0)
 
 
 _ADD_REPOSITORY = upsert(

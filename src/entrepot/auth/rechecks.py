@@ -1,0 +1,101 @@
+"""Asking providers again: what became of people who came with something that the registry keeps itself.
+
+A session, a personal token or a bearer token does not pass by the provider. So once what the provider said is older
+than its ``cache_seconds``, the next request asks it again: groups and rights follow the source, and who is gone there
+is gone here. A provider that does not answer changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from entrepot.auth.accounts import Accounts
+from entrepot.auth.directory import Directory
+from entrepot.auth.model import User
+from entrepot.auth.provider import CannotTell, Link, PersonRefused, Provider, ProviderUnreachable
+from entrepot.auth.store import links as store
+from entrepot.database import Database
+from entrepot.errors import EntrepotError
+from entrepot.journal.model import SYSTEM
+from entrepot.kit import clock
+from entrepot.kit.expiring import ExpiringMap
+from entrepot.kit.secretbox import SecretBox
+
+_NEVER = float("inf")
+_AGAIN_SECONDS = 15.0
+_REMEMBERED = 16_384
+
+log = structlog.get_logger()
+
+
+class Rechecks:
+    """Asks each provider at most once in its time, whoever waits for it."""
+
+    def __init__(self, database: Database, directory: Directory, accounts: Accounts, box: SecretBox) -> None:
+        self._database = database
+        self._directory = directory
+        self._accounts = accounts
+        self._box = box
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._silent: ExpiringMap[int, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
+        """Accounts whose provider did not answer a moment ago."""
+
+    async def due_at(self, user: User) -> float:
+        """When a provider must be asked about an account, in seconds since the epoch."""
+        if not user.source:
+            return _NEVER
+        due = _NEVER
+        for link in await store.of_user(self._database, user.id):
+            provider = await self._directory.find(link.provider)
+            if provider is not None and not link.is_gone:
+                due = min(due, link.checked_at / 1_000_000 + provider.policy.cache_seconds)
+        return due
+
+    async def ask(self, user_id: int) -> None:
+        """Ask now, once for all who wait; never an error."""
+        if self._silent.get(user_id) is not None:
+            return
+        running = self._running.get(user_id)
+        if running is None:
+            running = asyncio.ensure_future(self._ask(user_id))
+            self._running[user_id] = running
+            running.add_done_callback(lambda _done: self._running.pop(user_id, None))
+        await asyncio.shield(running)
+
+    async def _ask(self, user_id: int) -> None:
+        for link in await store.of_user(self._database, user_id):
+            provider = await self._directory.find(link.provider)
+            if provider is None or link.is_gone:
+                continue
+            if link.checked_at / 1_000_000 + provider.policy.cache_seconds > clock.now():
+                continue  # another process has just asked
+            try:
+                await self._look_up(provider, link)
+            except ProviderUnreachable as error:
+                self._silent.put(user_id, True, clock.monotonic() + _AGAIN_SECONDS)
+                log.warning("identity provider unreachable", provider=provider.name, error=error.message)
+            except Exception as error:
+                self._silent.put(user_id, True, clock.monotonic() + _AGAIN_SECONDS)
+                if isinstance(error, EntrepotError):
+                    log.warning("account not checked", provider=provider.name, error=error.message)
+                else:
+                    log.exception("account not checked", provider=provider.name)
+
+    async def _look_up(self, provider: Provider, link: Link) -> None:
+        credential = ""
+        if link.credential is not None:
+            credential = self._box.open(link.credential)
+        try:
+            person = await provider.look_up(link, credential)
+        except CannotTell:
+            await self._accounts.keep(link, without_credential=True)
+            return
+        except PersonRefused as error:
+            log.warning("account lost", provider=provider.name, name=link.name, error=error.message)
+            person = None
+        if person is None:
+            await self._accounts.lose(link, provider.policy, SYSTEM)
+        else:
+            await self._accounts.admit(person, provider.policy, SYSTEM)

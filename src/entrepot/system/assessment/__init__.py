@@ -1,0 +1,1 @@
+"""The self-assessment: a list of weaknesses that a running installation is checked for."""
