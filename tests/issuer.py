@@ -14,9 +14,11 @@ import hashlib
 import hmac
 import json
 import secrets
+import sys
 import threading
 import time
 from collections import Counter
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -61,10 +63,12 @@ class Issuer:
         """Opaque tokens, and what introspection says of them."""
         self.refreshable: dict[str, str] = {}
         """Refresh tokens, and whose they are."""
+        self.forge = "token"
+        """How ID tokens are made: ``token``, ``unsigned`` or ``confused``."""
         self.algorithm = "RS256"
         self._codes: dict[str, dict[str, str]] = {}
         self.keys: list[tuple[str, Key]] = []
-        self.rotate()
+        self.rotate(_first_key())
         self._stopped = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.issuer = self
@@ -170,8 +174,15 @@ class Issuer:
         self.refreshable[refresh] = str(self.person["sub"])
         half = hashlib.sha256(access.encode()).digest()[:16]
         told = {name: value for name, value in self.person.items() if name not in self.in_userinfo}
-        id_token = self.token(**{**told, "at_hash": _encoded(half), **more, **self.overrides})
+        make = getattr(self, self.forge)
+        id_token = make(**{**told, "at_hash": _encoded(half), **more, **self.overrides})
         return {"access_token": access, "token_type": "Bearer", "id_token": id_token, "refresh_token": refresh}
+
+
+@cache
+def _first_key() -> RSAKey:
+    """Made once: that takes a while."""
+    return RSAKey.generate_key(2048, parameters={"use": "sig"})
 
 
 def _loose() -> jws.JWSRegistry:
@@ -184,6 +195,11 @@ def _loose() -> jws.JWSRegistry:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     issuer: Issuer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asks may hang up; every other error is told."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

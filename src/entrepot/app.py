@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from entrepot import __version__
+from entrepot.access.certificates import Certificates
 from entrepot.access.challenge import TOKEN_PATH
 from entrepot.access.door import Door
 from entrepot.access.http import TokenEndpoint
@@ -95,6 +96,11 @@ def key_path(config: Config) -> Path:
     return config.data / "keys" / "token.pem"
 
 
+def secrets_key_path(config: Config) -> Path:
+    """Where the key of what is kept sealed lies, unless the configuration holds it itself."""
+    return config.secrets.key_file or config.data / "keys" / "secrets.key"
+
+
 def open_box(config: Config) -> SecretBox:
     """What seals secrets: with the configured key, or one in the data folder, made at the first start.
 
@@ -103,11 +109,22 @@ def open_box(config: Config) -> SecretBox:
     """
     if config.secrets.key:
         return SecretBox(keys=config.secrets.key.get_secret_value())
-    path = config.secrets.key_file
-    if path is None:
-        path = config.data / "keys" / "secrets.key"
+    path = secrets_key_path(config)
+    if config.secrets.key_file is None:
         ensure_key_file(path)
     return SecretBox(path=path)
+
+
+def open_certificates(config: Config) -> Certificates | None:
+    """Who client certificates are, where a trusted proxy tells of them.
+
+    Raises:
+        ConfigError: a rule is none.
+    """
+    told = config.client_certificates
+    if not told.header:
+        return None
+    return Certificates(told.header, [(rule.rule, rule.principal) for rule in told.rules])
 
 
 def builders() -> dict[str, Build]:
@@ -116,7 +133,8 @@ def builders() -> dict[str, Build]:
     def ldap(options: Any) -> Provider:
         from entrepot.auth.providers.ldap import LdapProvider  # noqa: PLC0415
 
-        return LdapProvider(options)
+        provider: Provider = LdapProvider(options)
+        return provider
 
     def oidc(options: Any) -> Provider:
         from entrepot.auth.providers.oidc import OidcProvider  # noqa: PLC0415
@@ -130,24 +148,24 @@ def assessor_of(
     config: Config,
     database: Database,
     settings: Settings,
+    box: SecretBox | None,
     *,
     config_file: Path | None = None,
     latest: str = "",
     is_outside: bool = False,
 ) -> Assessor:
     """What checks an installation, of a worker or of the command line; other features add their checks here."""
-    secrets_key = None if config.secrets.key else config.secrets.key_file or config.data / "keys" / "secrets.key"
     installation = installation_of(
         config,
         database=database_path(config),
         token_key=key_path(config),
-        secrets_key=secrets_key,
+        secrets_key=None if config.secrets.key else secrets_key_path(config),
         config_file=config_file,
         latest=latest,
         is_outside=is_outside,
     )
-    providers = providers_of(database, config.identity.providers())
-    return assessor(installation, database, settings, providers)
+    providers = providers_of(database, settings, config.identity.providers())
+    return assessor(installation, database, settings, providers, box.open if box else None)
 
 
 class App:
@@ -234,6 +252,7 @@ class App:
             settings,
             AccessOptions(create_projects=config.registry.create_projects),
             self.refusals,
+            certificates=open_certificates(config),
         )
         self.tokens = TokenService(database, self.identifier, self.guardian, self.issuer, settings)
 
@@ -303,12 +322,13 @@ class App:
             users=self.users,
             groups=self.groups,
             personal_tokens=self.personal_tokens,
+            workloads=self.workloads,
             repositories=self.repositories,
             manifests=self.manifests,
             tags=self.tags,
             health=self.health,
             facts=facts,
-            assessor=assessor_of(config, self.database, self.settings),
+            assessor=assessor_of(config, self.database, self.settings, self.box),
         )
         apis = RestApis(pieces, documents_need_login=config.api.documents_login)
         apis.build()

@@ -55,7 +55,8 @@ class TokenEndpoint:
         form = _parse_form(await exchange.read(_FORM_LIMIT))
         grant = _last(form, "grant_type")
         if grant == GRANT:
-            return await self._exchange(exchange, form)
+            await self._exchange(exchange, form)
+            return
         if grant == "password":
             identity: Identity | None = await self._tokens.log_in(
                 _last(form, "username"), _last(form, "password"), _origin(exchange)

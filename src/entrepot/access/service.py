@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from entrepot.access import store
+from entrepot.access.certificates import Certificates
 from entrepot.access.errors import TokenNeeded
 from entrepot.access.identity import Identifier
 from entrepot.access.model import (
@@ -76,9 +77,11 @@ class Guardian:
         settings: Settings,
         options: AccessOptions,
         refusals: Refusals | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         self._database = database
         self._refusals = refusals or Refusals(database)
+        self._certificates = certificates
         self._settings = settings
         self._identifier = identifier
         self._sessions = sessions
@@ -89,21 +92,41 @@ class Guardian:
     # who is it?
 
     async def identify(
-        self, authorization: str, *, client_address: str = "", user_agent: str = "", request_id: str = ""
+        self,
+        authorization: str,
+        *,
+        client_address: str = "",
+        user_agent: str = "",
+        request_id: str = "",
+        certificate: str = "",
     ) -> Caller:
-        """The caller that an ``Authorization`` header shows; anonymous without one.
+        """The caller that an ``Authorization`` header, or else a client certificate, shows; anonymous without one.
 
         Raises:
             NotAuthenticated: the credential does not hold.
         """
-        return await self._identifier.identify(authorization, Origin("", client_address, user_agent, request_id))
+        origin = Origin("", client_address, user_agent, request_id)
+        return await self._identifier.identify(authorization, origin, certificate=certificate)
+
+    def certified(self, exchange: Exchange) -> str:
+        """The principal to whom the client certificate is mapped that a trusted proxy tells of; empty: to none.
+
+        Raises:
+            NotAuthenticated: the certificate has expired.
+        """
+        if self._certificates is None or not exchange.behind_proxy:
+            return ""
+        return self._certificates.principal_of(exchange) or ""
 
     async def admit(self, exchange: Exchange, rule: Rule, path: Mapping[str, str]) -> Caller:
         """See ``web.rule.Gate``: who calls a REST route, let in by its rule."""
         authorization = exchange.text(b"authorization")
         origin = Origin("", exchange.client_address, exchange.text(b"user-agent"), exchange.request_id)
         session = "" if authorization else exchange.cookie(SESSION_COOKIE)
-        caller = await self._identifier.identify(authorization, origin, session=session)
+        certificate = self.certified(exchange) if exchange.behind_proxy else ""
+        caller = await self._identifier.identify(
+            authorization, origin, session=session, certificate=certificate, is_rest=True
+        )
         exchange.principal = caller.principal.name
         if exchange.budget is not None and caller.principal.id is not None:
             exchange.budget.charge(exchange, caller.principal.key)

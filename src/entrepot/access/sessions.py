@@ -34,6 +34,11 @@ class SessionGuard:
         Raises:
             Denied: ``FORBIDDEN``: it is missing or wrong.
         """
+        if caller.credential == "certificate" and exchange.method not in _READING:
+            # A browser shows its certificate to whoever makes it come here.
+            if exchange.text(b"sec-fetch-site") in {"cross-site", "same-site"}:
+                raise Denied("Another site may not do this: open the registry's own page.", code="FORBIDDEN")
+            return
         if caller.credential != "session":
             return
         token = self.token(exchange.cookie(SESSION_COOKIE)).encode()

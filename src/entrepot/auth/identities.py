@@ -38,17 +38,17 @@ class Identities:
         """An account's ties."""
         if not user.source:
             return []
-        known = {options.name: options for options in await self._directory.options("oidc")}
+        listed = await self._directory.options("oidc")
+        known = {options.name: options for options in listed if isinstance(options, OidcOptions)}
         found = []
         for provider, subject, name, created_at, checked_at in await store.of_user(self._database, user.id):
             options = known.get(provider)
-            is_oidc = isinstance(options, OidcOptions)
             found.append(
                 Identity(
                     user_id=user.id,
                     provider=provider,
-                    title=(options.title if is_oidc else "") or provider,
-                    issuer=options.endpoint if is_oidc else "",
+                    title=(options.title if options else "") or provider,
+                    issuer=options.endpoint if options else "",
                     subject=subject,
                     name=name,
                     created_at=created_at,

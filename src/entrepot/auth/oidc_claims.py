@@ -57,7 +57,7 @@ class ClaimReader:
             subject=subject,
             name=name,
             email=email,
-            is_email_verified=bool(email) and claims.get("email_verified") in (True, "true"),
+            is_email_verified=bool(email) and _is_yes(claims.get("email_verified")),
             real_name=text_of(claims.get("name")),
             groups=groups,
             is_admin=bool(options.admin_group) and options.admin_group in (all_groups or ()),
@@ -118,6 +118,10 @@ def find_claim(claims: Claims, name: str) -> Any:
 def text_of(value: Any) -> str:
     """A claim that is a text fit to be kept; else nothing."""
     return value if isinstance(value, str) and len(value) <= _LONGEST and value.isprintable() else ""
+
+
+def _is_yes(value: Any) -> bool:
+    return value is True or value == "true"  # as a text: AWS Cognito
 
 
 def with_userinfo(claims: Claims, userinfo: Claims) -> dict[str, Any]:

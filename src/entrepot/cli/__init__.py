@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from entrepot import __version__
+from entrepot.cli import certificates, projects, secrets, users
 from entrepot.cli import config as config_commands
-from entrepot.cli import projects, secrets, users
 from entrepot.cli.doctor import doctor
 from entrepot.cli.run import ConfigFile, DataFolder, attempt, load
 
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.add_typer(config_commands.app, name="config")
 app.add_typer(users.app, name="user")
 app.add_typer(projects.app, name="project")
+app.add_typer(certificates.app, name="cert")
 app.command("doctor")(doctor)
 app.add_typer(secrets.app, name="secrets")
 

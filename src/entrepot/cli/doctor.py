@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import sqlite3
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from entrepot.cli.run import ConfigFile, DataFolder, fail, load, with_database
+from entrepot.cli.run import ConfigFile, DataFolder, attempt, fail, load, with_database
 
 if TYPE_CHECKING:
+    from entrepot.config import Config
     from entrepot.database import Database
     from entrepot.kit.finding import Finding
+    from entrepot.kit.secretbox import SecretBox
     from entrepot.system.assessment.model import Assessment
 
 _COLOURS = {"critical": "bold white on red", "high": "bold red", "medium": "yellow", "low": "cyan", "info": "dim"}
@@ -64,6 +68,7 @@ def doctor(
 
 def _assess(config_file: Path | None, data: Path | None, latest: str) -> Assessment:
     from entrepot.app import assessor_of  # noqa: PLC0415 - other commands need none of it
+    from entrepot.serve import logs  # noqa: PLC0415
     from entrepot.settings.service import Settings  # noqa: PLC0415
     from entrepot.system.assessment.machine import parse_version  # noqa: PLC0415
 
@@ -73,13 +78,27 @@ def _assess(config_file: Path | None, data: Path | None, latest: str) -> Assessm
         except ValueError as error:
             fail(f"--latest: {error}.")
     config = load(config_file, data=data)
+    logs.configure(config.log)  # standard output is for the result
+    box = _existing_box(config)
 
     async def work(database: Database) -> Assessment:
-        settings = Settings(database, config.settings)
-        assessor = assessor_of(config, database, settings, config_file=config_file, latest=latest, is_outside=True)
+        settings = Settings(database, config.settings, box)
+        assessor = assessor_of(config, database, settings, box, config_file=config_file, latest=latest, is_outside=True)
         return await assessor.assess()
 
-    return with_database(config, work)
+    try:
+        return with_database(config, work)
+    except (sqlite3.Error, OSError) as error:
+        fail(f"The registry in {config.data} cannot be read: {error}.")
+
+
+def _existing_box(config: Config) -> SecretBox | None:
+    """What opens sealed secrets; ``None`` if the key is not there: looking makes none."""
+    from entrepot.app import open_box, secrets_key_path  # noqa: PLC0415
+
+    if config.secrets.key is None and not os.path.exists(secrets_key_path(config)):
+        return None
+    return attempt(lambda: open_box(config))
 
 
 def _write(assessment: Assessment, form: Format, output: Path | None) -> None:

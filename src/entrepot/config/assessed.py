@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from entrepot import __version__
-from entrepot.config.model import Config
+from entrepot.config.schema import Config
 from entrepot.config.sections import RateLimits
 from entrepot.config.values import split_address
 from entrepot.system.assessment.installation import Installation

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from entrepot.config.model import Config
+from entrepot.config.schema import Config
 from entrepot.config.sections import Section, Tls
 from entrepot.config.values import read_file
 from entrepot.errors import ConfigError

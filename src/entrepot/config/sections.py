@@ -9,6 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from entrepot.config.values import split_address
+from entrepot.errors import InvalidInput
+from entrepot.kit.claim_rule import parse_rule
 from entrepot.web.rates import parse_rate
 
 
@@ -137,7 +139,16 @@ class CertificateRule(Section):
     """Which client certificate is whom."""
 
     rule: str = Field(description='On the certificate, such as uri == "spiffe://prod/ns/ci/sa/builder".')
-    principal: str = Field(description="A robot account's name, or a user's.")
+    principal: str = Field(min_length=1, description="A robot account's name, or a user's.")
+
+    @field_validator("rule")
+    @classmethod
+    def _is_rule(cls, value: str) -> str:
+        try:
+            parse_rule(value)
+        except InvalidInput as error:
+            raise ValueError(error.message) from None
+        return value
 
 
 class ClientCertificates(Section):

@@ -33,7 +33,7 @@ IN_EVERY_TOKEN = frozenset({"iss", "aud", "exp", "nbf", "iat", "jti"})
 """Claims that say nothing about who shows the token."""
 
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<text>"(?:[^"\\]|\\["\\])*"|'(?:[^'\\]|\\['\\])*')"""
+    r"""\s*(?:(?P<text>"(?:[^"\\]|\\["'\\])*"|'(?:[^'\\]|\\["'\\])*')"""
     r"""|(?P<number>-?[0-9]{1,18}(?:\.[0-9]{1,18})?)(?![\w.])"""
     r"""|(?P<word>[A-Za-z_][A-Za-z0-9_-]*)"""
     r"""|(?P<sign>==|!=|[()\[\],.]))""",
@@ -246,7 +246,7 @@ class _Parser:
             value = self._value()
             turned = bool(self._skip("not"))
             if not self._skip("in"):
-                raise self._wrong("in: a claim stands on the left of ==, != and like")
+                raise self._wrong("in and a claim (which stands on the left of ==, != and like)")
             return _turn(Comparison(self._claim(), "has", (value,)), turned)
         claim = self._claim()
         sign = self._skip("==", "!=")
@@ -313,8 +313,8 @@ class _Parser:
         return token.text == "true" if token.kind == "word" else token.text
 
     def _wrong(self, expected: str) -> InvalidInput:
-        found = f"not {self._here.text[:32]!r}" if self._here.kind != "end" else "but the rule ends"
-        return InvalidInput(f"At character {self._here.at} of the rule stands {expected}, {found}.", code="BAD_REQUEST")
+        found = f"not {self._here.text[:32]!r}" if self._here.kind != "end" else "but ends"
+        return InvalidInput(f"At character {self._here.at} the rule needs {expected}, {found}.", code="BAD_REQUEST")
 
 
 def _turn(term: Comparison, turned: bool) -> Term:

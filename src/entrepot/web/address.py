@@ -67,6 +67,7 @@ def apply_forwarded(exchange: Exchange, trusted: Sequence[Network]) -> None:
     """Replace address, scheme and host by what a trusted proxy says of them; garbage never raises."""
     if not contains(trusted, exchange.client_address):
         return
+    exchange.behind_proxy = True
     chain = exchange.text(b"x-forwarded-for")
     forwarded = exchange.text(b"forwarded")
     if forwarded and not chain.strip(" \t,"):

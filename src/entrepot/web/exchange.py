@@ -56,6 +56,7 @@ class Exchange:
         "_unread",
         "aborted",
         "answer_headers",
+        "behind_proxy",
         "budget",
         "bytes_in",
         "bytes_out",
@@ -96,6 +97,8 @@ class Exchange:
         self.host = ""
         self.external_url = external_url
         self.client_address: str = scope["client"][0] if scope["client"] else ""
+        self.behind_proxy = False
+        """Whether a trusted proxy passed the request on."""
         self.idle_timeout = idle_timeout
         self.principal = "-"
         self.operation = "unknown"

@@ -41,6 +41,26 @@ EDITABLE = [
     "entrepot_password_classes",
     "entrepot_rename_alias_days",
     "entrepot_reservation_hours",
+    "auth_mode",
+    "primary_auth_mode",
+    "entrepot_all_auth_modes",
+    "entrepot_cli_secret_days",
+    "entrepot_ldap_start_tls",
+    *(
+        f"ldap_{key}"
+        for key in (
+            "url base_dn filter scope uid search_dn search_password timeout verify_cert group_base_dn group_admin_dn "
+            "group_attribute_name group_search_filter group_search_scope group_membership_attribute "
+            "group_attach_parallel"
+        ).split()
+    ),
+    *(
+        f"oidc_{key}"
+        for key in (
+            "name endpoint client_id client_secret groups_claim admin_group group_filter scope user_claim verify_cert "
+            "auto_onboard extra_redirect_parms logout"
+        ).split()
+    ),
 ]
 
 TEXTS = [

@@ -97,7 +97,8 @@ _SEARCH = Lister((users.c.id, users.c.name), _SEARCHED, _CLOSEST, users.c.id, us
 
 
 def _user(row: tuple[Any, ...]) -> User:
-    id_, name, password_hash, is_admin, is_disabled, version, is_auditor, *rest, source, source_admin, is_gone = row
+    id_, name, password_hash, is_admin, is_disabled, version, is_auditor, *profile, source, source_admin, is_gone = row
+    email, real_name, comment, created_at, updated_at = profile
     return User(
         id_,
         name,
@@ -106,9 +107,13 @@ def _user(row: tuple[Any, ...]) -> User:
         bool(is_disabled or is_gone),
         version,
         bool(is_auditor),
-        *rest,
-        source=source,
-        is_source_admin=bool(source_admin),
+        email,
+        real_name,
+        comment,
+        created_at,
+        updated_at,
+        source,
+        bool(source_admin),
     )
 
 

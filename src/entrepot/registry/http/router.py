@@ -81,6 +81,7 @@ class RegistryRoutes:
                 client_address=exchange.client_address,
                 user_agent=exchange.text(b"user-agent"),
                 request_id=exchange.request_id,
+                certificate=self._guardian.certified(exchange) if exchange.behind_proxy else "",
             )
             exchange.principal = caller.principal.name
             if exchange.budget is not None and caller.principal.id is not None:

@@ -96,7 +96,8 @@ def checks(database: Database, settings: Settings, providers: Providers) -> list
         rows, _ = await first_rows(database, _PASSWORDS)
         hashes = [(str(name), str(hashed)) for name, hashed in rows[:_TRIED_ACCOUNTS]]
         found = await asyncio.to_thread(guessable, hashes)
-        return one(WEAK_PASSWORD.found(found) if found else None)
+        remedy = "; ".join(f"entrepot user password {name}" for name in found)
+        return one(WEAK_PASSWORD.found(found, remedy=remedy) if found else None)
 
     async def many() -> list[Finding]:
         rows, total = await first_rows(database, _ADMINISTRATORS)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from sqlalchemy import select
 
 from entrepot.auth.options import Options, parse_options
+from entrepot.auth.settings_providers import settings_providers
 from entrepot.auth.tables import identity_providers
 from entrepot.database import Database, query
 from entrepot.errors import InvalidInput
@@ -18,7 +19,6 @@ from entrepot.system.assessment.accounts import Providers
 from entrepot.system.assessment.certificate import Certificates
 from entrepot.system.assessment.installation import Installation
 from entrepot.system.assessment.observer import Observer
-from entrepot.system.assessment.openness import AddressRules
 from entrepot.system.assessment.service import Assessor
 
 _PROVIDERS = query(
@@ -33,13 +33,12 @@ def assessor(
     database: Database,
     settings: Settings,
     providers: Providers,
-    *,
-    address_rules: AddressRules | None = None,
+    open_sealed: Callable[[bytes], object] | None,
     more: Sequence[Check] = (),
 ) -> Assessor:
     """What assesses ``installation``; ``more`` are the checks of other features.
 
-    ``address_rules`` says whether addresses are limited that may administer; none: there are no such rules.
+    ``open_sealed`` opens what is kept sealed in the database, or raises ``Unreadable``; none: there is no key.
     """
     observer = Observer(installation)
     certificates = Certificates(installation, observer)
@@ -47,10 +46,10 @@ def assessor(
         *transport.checks(installation, certificates, observer),
         *certificate.checks(installation, certificates),
         *accounts.checks(database, settings, providers),
-        *openness.checks(installation, database, settings, observer, address_rules),
+        *openness.checks(installation, database, settings, observer),
         *robots.checks(database, settings),
         *room.checks(installation, database, settings),
-        *files.checks(installation, database),
+        *files.checks(installation, database, open_sealed),
         *machine.checks(installation, providers),
         *records.checks(installation, settings),
         *more,
@@ -58,8 +57,11 @@ def assessor(
     return Assessor(checks, installation.version, lambda: transport.tls_report(installation, certificates, observer))
 
 
-def providers_of(database: Database, fixed: Sequence[Options]) -> Providers:
-    """The identity providers of the configuration (``fixed``) and of the database, without their secrets."""
+def providers_of(database: Database, settings: Settings, fixed: Sequence[Options]) -> Providers:
+    """The identity providers of the configuration (``fixed``), of the database and of the settings.
+
+    Secrets need not be there: nobody is logged in.
+    """
 
     async def read() -> list[Options]:
         found = {options.name: options for options in fixed}
@@ -69,6 +71,9 @@ def providers_of(database: Database, fixed: Sequence[Options]) -> Providers:
                 found.setdefault(name, parse_options(kind, values | {"name": name}))
             except (InvalidInput, msgspec.DecodeError):
                 continue  # logins skip it too, and say so in the log
+        values = {key: "" if value is None else value for key, value in (await settings.everything()).items()}
+        for options in settings_providers(values):
+            found.setdefault(options.name, options)
         return list(found.values())
 
     return read

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from entrepot.auth.tables import identity_providers, user_identities
-from entrepot.database import Database, query
+from entrepot.database import Database
+from entrepot.errors import Unreadable
 from entrepot.kit.finding import Check, Finding, Weakness, one
+from entrepot.settings import store as settings_store
 from entrepot.system.assessment.installation import Installation
+from entrepot.system.assessment.rows import bounded, first_rows
 
 OPEN_DATA = Weakness(
     id="data-folder-open",
@@ -55,17 +60,25 @@ SECRETS_IN_CONFIG = Weakness(
     remedy="Put each into a file of its own and name it: admin_password_file, secrets.key_file, bind_password_file, "
     "client_secret_file. admin_password is for the first start only: remove it.",
 )
-NO_SECRETS_KEY = Weakness(
-    id="secrets-key-missing",
+LOST_SECRETS = Weakness(
+    id="secrets-unreadable",
     severity="high",
-    title="The key of the sealed secrets is missing",
-    reason="What directories and OpenID providers are asked with cannot be read: logins there fail.",
-    remedy="Bring back keys/secrets.key (or the file of secrets.key_file) from a backup, or set the secrets anew.",
+    title="Sealed secrets cannot be opened",
+    reason="What directories and OpenID providers are asked with was sealed with a key that is not here: logins there "
+    "fail.",
+    remedy="Bring back the key (keys/secrets.key, or the file of secrets.key_file) from a backup, or set the secrets "
+    "anew; entrepot secrets check tells of all of them.",
 )
 
-_SEALED = query(select(func.count()).select_from(identity_providers).where(identity_providers.c.secret.is_not(None)))
-_SEALED_OF_PEOPLE = query(
-    select(func.count()).select_from(user_identities).where(user_identities.c.credential.is_not(None))
+_SEALED = bounded(
+    select(identity_providers.c.name, identity_providers.c.secret)
+    .where(identity_providers.c.secret.is_not(None))
+    .order_by(identity_providers.c.id)
+)
+_SEALED_OF_PEOPLE = bounded(
+    select(user_identities.c.provider, user_identities.c.credential)
+    .where(user_identities.c.credential.is_not(None))
+    .order_by(user_identities.c.created_at.desc())
 )
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _WORLD = stat.S_IRWXO
@@ -82,12 +95,14 @@ class FileFacts(msgspec.Struct, frozen=True):
     owner: int
 
 
-def checks(installation: Installation, database: Database) -> list[Check]:
+def checks(
+    installation: Installation, database: Database, open_sealed: Callable[[bytes], object] | None
+) -> list[Check]:
     """The checks of files."""
 
     async def folder() -> list[Finding]:
         facts = await asyncio.to_thread(facts_of, installation.data)
-        return one(open_to(OPEN_DATA, [facts], _OTHERS))
+        return one(open_to(OPEN_DATA, [facts], _OTHERS, f"chmod 700 {shlex.quote(facts.path)}"))
 
     async def keys() -> list[Finding]:
         owner = (await asyncio.to_thread(facts_of, installation.data)).owner
@@ -98,26 +113,28 @@ def checks(installation: Installation, database: Database) -> list[Check]:
     async def tls_key() -> list[Finding] | None:
         if installation.key_file is None:
             return None
-        return one(open_to(OPEN_TLS_KEY, [await asyncio.to_thread(facts_of, installation.key_file)], _WORLD))
+        facts = await asyncio.to_thread(facts_of, installation.key_file)
+        remedy = f"chmod 600 {shlex.quote(facts.path)}, and get a new certificate if others may have read it."
+        return one(open_to(OPEN_TLS_KEY, [facts], _WORLD, remedy))
 
     async def config_open() -> list[Finding] | None:
         secrets = await asyncio.to_thread(secrets_of, installation.config_file)
         if installation.config_file is None or secrets is None:
             return None
         facts = await asyncio.to_thread(facts_of, installation.config_file)
-        return one(open_to(OPEN_CONFIG, [facts], _WORLD_READS) if secrets else None)
+        remedy = (
+            f"chmod 600 {shlex.quote(facts.path)}, or move the secrets out of it with the settings that end in _file."
+        )
+        return one(open_to(OPEN_CONFIG, [facts], _WORLD_READS, remedy) if secrets else None)
 
     async def config_secrets() -> list[Finding] | None:
         secrets = await asyncio.to_thread(secrets_of, installation.config_file)
         return None if secrets is None else one(SECRETS_IN_CONFIG.found(secrets) if secrets else None)
 
-    async def secrets_key() -> list[Finding] | None:
-        key = installation.secrets_key
-        if key is None:
-            return None
-        sealed = sum([int(row[0]) for statement in _ALL_SEALED for row in await database.survey(statement)])
-        is_missing = sealed > 0 and not await asyncio.to_thread(key.exists)
-        return one(NO_SECRETS_KEY.found([str(key)]) if is_missing else None)
+    async def lost() -> list[Finding]:
+        kept = await sealed_in(database)
+        unreadable = await asyncio.to_thread(lambda: [name for name, sealed in kept if not _opens(sealed, open_sealed)])
+        return one(LOST_SECRETS.found(list(dict.fromkeys(unreadable))) if unreadable else None)
 
     return [
         Check(OPEN_DATA, folder),
@@ -125,11 +142,32 @@ def checks(installation: Installation, database: Database) -> list[Check]:
         Check(OPEN_TLS_KEY, tls_key),
         Check(OPEN_CONFIG, config_open),
         Check(SECRETS_IN_CONFIG, config_secrets),
-        Check(NO_SECRETS_KEY, secrets_key),
+        Check(LOST_SECRETS, lost),
     ]
 
 
-_ALL_SEALED = (_SEALED, _SEALED_OF_PEOPLE)
+async def sealed_in(database: Database) -> list[tuple[str, bytes]]:
+    """What is kept sealed and where, a sample where there may be many: they share a key."""
+    kept = [
+        (f"setting {key}", sealed)
+        for key, value in await settings_store.list_all(database)
+        if (sealed := settings_store.sealed_in(value)) is not None
+    ]
+    providers, _ = await first_rows(database, _SEALED)
+    people, _ = await first_rows(database, _SEALED_OF_PEOPLE)
+    kept += [(f"identity provider {name}", bytes(sealed)) for name, sealed in providers]
+    kept += [(f"accounts of {name}", bytes(sealed)) for name, sealed in people]
+    return kept
+
+
+def _opens(sealed: bytes, open_sealed: Callable[[bytes], object] | None) -> bool:
+    if open_sealed is None:
+        return False
+    try:
+        open_sealed(sealed)
+    except Unreadable:
+        return False
+    return True
 
 
 def facts_of(path: Path) -> FileFacts:
@@ -142,10 +180,10 @@ def facts_of(path: Path) -> FileFacts:
     return FileFacts(str(path), stat.S_IMODE(found.st_mode), found.st_uid)
 
 
-def open_to(weakness: Weakness, files: list[FileFacts], mask: int) -> Finding | None:
+def open_to(weakness: Weakness, files: list[FileFacts], mask: int, remedy: str = "") -> Finding | None:
     """Which files let somebody in whom ``mask`` stands for."""
     loose = [f"{file.path} (mode {file.mode:04o})" for file in files if file.mode & mask]
-    return weakness.found(loose) if loose else None
+    return weakness.found(loose, remedy=remedy) if loose else None
 
 
 def loose_keys(files: list[FileFacts], owner: int) -> Finding | None:
@@ -178,6 +216,7 @@ def inline_secrets(document: Mapping[str, Any]) -> Iterator[str]:
             yield ".".join(path)
     identity = document.get("identity", {})
     for kind, field in _PROVIDER_SECRETS.items():
-        for provider in identity.get(kind, []):
+        providers = identity.get(kind, [])
+        for provider in json.loads(providers) if isinstance(providers, str) else providers:
             if provider.get(field):
                 yield f"identity.{kind}[{provider.get('name', '')}].{field}"

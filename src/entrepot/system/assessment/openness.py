@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from sqlalchemy import select
 
 from entrepot.access.model import may_list
@@ -17,10 +15,9 @@ from entrepot.system.assessment.model import is_loopback
 from entrepot.system.assessment.observer import Observer
 from entrepot.system.assessment.rows import bounded, first_rows
 
-AddressRules = Callable[[], Awaitable[bool]]
-"""Whether addresses are limited that may administer."""
-
 _OK = 200
+_ADDRESS_RULES = ("entrepot_addresses_allow", "entrepot_admin_addresses_allow")
+"""Each of them leaves administration to some networks."""
 
 PUBLIC_PROJECTS = Weakness(
     id="projects-public",
@@ -71,7 +68,7 @@ NO_ADDRESS_RULES = Weakness(
     severity="low",
     title="Administration is open to every address",
     reason="A stolen administrator's password works from wherever the listener is reached.",
-    remedy="Limit the networks that may administer (docs/hardening.md).",
+    remedy='PUT /api/v2.0/configurations {"entrepot_admin_addresses_allow": "10.0.0.0/8"}, with your own networks.',
 )
 
 
@@ -80,7 +77,6 @@ def checks(
     database: Database,
     settings: Settings,
     observer: Observer,
-    address_rules: AddressRules | None,
 ) -> list[Check]:
     """The checks of what is open."""
 
@@ -105,9 +101,10 @@ def checks(
         return one(unlimited(installation))
 
     async def rules() -> list[Finding] | None:
-        if address_rules is None or not installation.is_public:
+        if not installation.is_public:
             return None
-        return one(None if await address_rules() else NO_ADDRESS_RULES.found())
+        texts = [await settings.text(key) for key in _ADDRESS_RULES]
+        return one(None if any(text.strip() for text in texts) else NO_ADDRESS_RULES.found())
 
     return [
         Check(PUBLIC_PROJECTS, public),

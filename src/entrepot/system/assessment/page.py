@@ -45,6 +45,7 @@ ul.of { margin: .4rem 0 0; padding: 0 0 0 1.1rem; font: .85rem/1.5 ui-monospace,
 .grade { display: flex; gap: 1rem; align-items: baseline; }
 .grade b { font-size: 2.2rem; line-height: 1; }
 details { margin-top: 2.5rem; color: var(--soft); }
+.grade ~ details { margin-top: .75rem; }
 """
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 

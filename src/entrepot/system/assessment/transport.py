@@ -87,13 +87,8 @@ def plain_http(installation: Installation) -> Finding | None:
 
 def https_optional(installation: Installation) -> Finding | None:
     """Whether something else than HTTPS is answered, where there is HTTPS."""
-    if installation.https_only:
-        return None
-    if installation.cert_file is not None:
-        # The listener speaks nothing but TLS: what is missing is what https_only tells browsers.
-        return HTTPS_OPTIONAL.found(
-            severity="low", reason="The listener speaks HTTPS only, but browsers are not told to insist on it."
-        )
+    if installation.https_only or installation.cert_file is not None:
+        return None  # with a certificate of its own the listener speaks nothing else
     return HTTPS_OPTIONAL.found() if installation.is_https_outside else None
 
 

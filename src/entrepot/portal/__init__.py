@@ -1,0 +1,1 @@
+"""Web pages; they call services, never stores."""
