@@ -1,15 +1,16 @@
 """Real identity servers: npm's oidc-provider, started by the suite, with keys that rotate.
 
-    with OidcServer() as server:
-        callback = server.log_in(httpx.Client(), url, "alice")
+with OidcServer() as server:
+    callback = server.log_in(httpx.Client(), url, "alice")
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
-import select
 import shutil
 import subprocess
 import time
@@ -47,6 +48,7 @@ USERS: dict[str, dict[str, Any]] = {
         "email_verified": True,
         "groups": ["dev"],
     },
+    "carol": {"name": "Carol C", "preferred_username": "carol", "groups": []},
 }
 
 
@@ -61,13 +63,14 @@ def skip_or_fail(reason: str) -> NoReturn:
 class OidcServer:
     """One oidc-provider; people type their name and any password."""
 
-    def __init__(self, *sites: str) -> None:
-        """``sites`` are the URLs of registries, to whose callbacks it sends browsers."""
+    def __init__(self, *sites: str, settings: dict[str, Any] | None = None) -> None:
+        """``sites`` are the URLs of registries, to whose callbacks it sends browsers; ``settings`` replace ours."""
         self.sites = sites or ("http://registry.test",)
         self.port = free_port()
         self.users = {name: dict(claims) for name, claims in USERS.items()}
+        self._given = settings
         self._generation = 0
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -87,25 +90,27 @@ class OidcServer:
         if node is None or not LIBRARY.exists():
             skip_or_fail("oidc-provider is not installed: run tools/install-clients")
         self._process = subprocess.Popen(
-            [node, str(HERE / "oidc_provider.mjs"), str(LIBRARY), str(self.port), json.dumps(self._settings())],
-            stdout=subprocess.PIPE,
+            [
+                node,
+                str(HERE / "oidc_provider.mjs"),
+                str(LIBRARY),
+                str(self.port),
+                json.dumps(self._given or self._settings()),
+            ],
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            text=True,
         )
-        assert self._process.stdout is not None
         deadline = time.monotonic() + READY_WITHIN
-        while "ready" not in self._process.stdout.readline():
+        while not self._answers():
             assert self._process.poll() is None, "oidc-provider ended"
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, "oidc-provider did not start"
+            assert time.monotonic() < deadline, "oidc-provider did not start"
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """End it; nobody can log in any more."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait(timeout=10)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
             self._process = None
 
     def rotate(self) -> None:
@@ -140,8 +145,8 @@ class OidcServer:
                 "response_type": "code",
                 "redirect_uri": f"{self.sites[0]}/cli",
                 "scope": "openid profile email groups" + (" api" if resource else ""),
-                "code_challenge": verifier,
-                "code_challenge_method": "plain",
+                "code_challenge": _challenge(verifier),
+                "code_challenge_method": "S256",
             }
             if resource:
                 asked["resource"] = resource
@@ -168,12 +173,16 @@ class OidcServer:
             return browser.get(str(page.url.join(unescape(leave[1]))))
         return browser.post(str(page.url.join(unescape(action[1]))), data=fields)
 
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/.well-known/openid-configuration").status_code == 200
+        except httpx.TransportError:
+            return False
+
     def _settings(self) -> dict[str, Any]:
-        key = (RSAKey.generate_key(2048) if self._generation % 2 == 0 else ECKey.generate_key("P-256")).as_dict(
-            private=True, kid=f"key-{self._generation}", use="sig"
-        )
-        both = {"client_secret": SECRET, "response_types": ["code"]}
-        signed = {"id_token_signed_response_alg": "RS256" if self._generation % 2 == 0 else "ES256"}
+        kind, made = _rsa() if self._generation % 2 == 0 else _elliptic()
+        key = made.as_dict(private=True, kid=f"key-{self._generation}", use="sig", alg=kind)
+        both = {"client_secret": SECRET, "response_types": ["code"], "id_token_signed_response_alg": kind}
         registry = {
             "client_id": CLIENT,
             "redirect_uris": [f"{site}/c/oidc/callback" for site in self.sites],
@@ -187,7 +196,19 @@ class OidcServer:
         }
         return {
             "users": self.users,
-            "clients": [registry | both | signed, cli | both | signed],
+            "clients": [registry | both, cli | both],
             "jwks": {"keys": [key]},
             "audience": AUDIENCE,
         }
+
+
+def _rsa() -> tuple[str, RSAKey | ECKey]:
+    return "RS256", RSAKey.generate_key(2048)
+
+
+def _elliptic() -> tuple[str, RSAKey | ECKey]:
+    return "ES256", ECKey.generate_key("P-256")
+
+
+def _challenge(verifier: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()

@@ -152,6 +152,11 @@ class Issuer:
         answer |= self.parameters
         return asked["redirect_uri"] + "?" + urlencode({k: v for k, v in answer.items() if v is not None})
 
+    def code(self, url: str) -> str:
+        """The code for a login that begins at ``url``."""
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        return parse_qs(urlsplit(self.authorize(asked)).query)["code"][0]
+
     def grant(self, form: dict[str, str], client: tuple[str, str]) -> tuple[int, dict[str, Any]]:
         """The token endpoint."""
         if client != (CLIENT, self.secret):
@@ -248,6 +253,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _in_trouble(self, path: str) -> bool:
         issuer = self.server.issuer
+        if issuer._stopped.is_set():
+            self.close_connection = True  # a kept connection is no way around that
+            return True
         issuer.asked[path] += 1
         trouble = issuer.trouble.get(path, issuer.trouble.get("*"))
         if trouble is None:

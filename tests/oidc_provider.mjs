@@ -1,6 +1,6 @@
 // The real OpenID provider of tests/identity_servers.py: npm's oidc-provider with its own login and consent pages.
 //   node oidc_provider.mjs LIBRARY PORT SETTINGS
-// LIBRARY is the path of the package's entry; SETTINGS is JSON: users, clients, jwks.
+// LIBRARY is the path of the package's entry; SETTINGS is JSON: users, clients, jwks (none: its own), audience of JWTs.
 import { pathToFileURL } from 'node:url';
 
 const [library, port, text] = process.argv.slice(2);
@@ -20,7 +20,7 @@ const provider = new Provider(issuer, {
   },
   async findAccount(_, id) {
     // asked for each time, so that a person may be gone
-    return users[id] && { accountId: id, claims: async () => ({ sub: `id-of-${id}`, ...users[id] }) };
+    return users[id] && { accountId: id, claims: async () => ({ sub: id, ...users[id] }) };
   },
   features: {
     devInteractions: { enabled: true },
@@ -30,8 +30,14 @@ const provider = new Provider(issuer, {
     resourceIndicators: {
       enabled: true,
       defaultResource: () => undefined,
-      useGrantedResource: () => true,
-      getResourceServerInfo: () => ({ scope: 'api', audience, accessTokenFormat: 'jwt', accessTokenTTL: 600 }),
+      useGrantedResource: () => true, // the code's resource is the token's
+      getResourceServerInfo: () => ({
+        scope: 'api',
+        audience,
+        accessTokenFormat: 'jwt',
+        accessTokenTTL: 600,
+        jwt: { sign: { alg: jwks?.keys[0].alg } },
+      }),
     },
   },
   issueRefreshToken: async (_, client, code) => client.grantTypeAllowed('refresh_token') && code.scopes.has('offline_access'),

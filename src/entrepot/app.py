@@ -24,12 +24,16 @@ from entrepot.access.service import AccessOptions, Guardian
 from entrepot.access.sessions import SessionGuard
 from entrepot.access.tokens import TokenIssuer, TokenOptions, derive_key, load_key
 from entrepot.auth.accounts import Accounts
+from entrepot.auth.browser_logins import BrowserLogins
 from entrepot.auth.cli_secrets import CliSecrets
 from entrepot.auth.directory import Build, Directory
 from entrepot.auth.elsewhere import Elsewhere
 from entrepot.auth.foreign_bearers import ForeignBearers
 from entrepot.auth.groups import Groups
+from entrepot.auth.http.oidc import OidcRoutes
 from entrepot.auth.http.sessions import SessionRoutes
+from entrepot.auth.identities import Identities
+from entrepot.auth.identity_providers import IdentityProviders
 from entrepot.auth.logins import Logins
 from entrepot.auth.personal_tokens import PersonalTokens
 from entrepot.auth.provider import Provider
@@ -67,7 +71,7 @@ from entrepot.system.info import SystemFacts
 from entrepot.web.access_log import AccessLog
 from entrepot.web.address import parse_networks
 from entrepot.web.door import LOGINS, PULLS, PUSHES, REST, Budgets
-from entrepot.web.edge import Edge, EdgeOptions, Mount
+from entrepot.web.edge import Answer, Edge, EdgeOptions, Mount
 from entrepot.web.exchange import Exchange
 from entrepot.web.metrics import GaugeReading, RequestMetrics
 from entrepot.web.rates import parse_rate
@@ -198,6 +202,7 @@ class App:
         self._metrics = RequestMetrics()
         self.health = HealthChecker(self.contributions())
         self._rest: asyncio.Future[RestApis] | None = None
+        self._pages: Answer | None = None
 
     def _build_access(self, key: Any) -> None:
         """Who asks, and what they may do."""
@@ -220,6 +225,8 @@ class App:
         self.sessions = Sessions(database, settings, box)
         self.workloads = Workloads(self.directory)
         self.trusts = Trusts(database, self.robots, self.workloads)
+        self.browser_logins = BrowserLogins(database, self.directory, self.accounts, self.sessions, box)
+        self.identities = Identities(database, self.directory)
         self.last_uses = LastUses(database)
         self.refusals = Refusals(database)
         self.door = Door(settings, self.refusals)
@@ -271,6 +278,8 @@ class App:
             Periodic("record pulls", 5.0, self.pulls.flush, everywhere=True),
             Periodic("record uses of sessions", 10.0, self.sessions.flush, everywhere=True),
             Periodic("record uses of robots and tokens", 1.0, self.last_uses.flush, everywhere=True),
+            Periodic("record uses of trusts", 1.0, self.trusts.flush, everywhere=True),
+            Periodic("expire logins under way", 300.0, self.browser_logins.expire),
             Periodic("record refused addresses", 1.0, self.refusals.flush, everywhere=True),
         ]
 
@@ -291,11 +300,20 @@ class App:
             ("/api/v2.0/", self._harbor_api),
             ("/api/entrepot/v1/", self._own_api),
             ("/api/version", system.api_version),
+            ("/c/oidc/", OidcRoutes(self.browser_logins, self._session_guard.token)),
             ("/c/", SessionRoutes(self.users, self.sessions, self._session_guard.token)),
+            ("/account", self._account),
+            ("/account/", self._account),
             ("/livez", system.livez),
             ("/readyz", system.readyz),
             *([] if self._config.metrics.listen else [("/metrics", system.metrics)]),
         ]
+
+    async def close(self) -> None:
+        """End connections to identity providers, and close the database."""
+        await self.directory.close()
+        await self.workloads.close()
+        await self.database.close()
 
     async def load_rest(self) -> RestApis:
         """The REST APIs; loaded once, beside the event loop, since that takes half a second."""
@@ -323,6 +341,11 @@ class App:
             groups=self.groups,
             personal_tokens=self.personal_tokens,
             workloads=self.workloads,
+            directory=self.directory,
+            accounts=self.accounts,
+            cli_secrets=self.cli_secrets,
+            identities=self.identities,
+            providers=IdentityProviders(self.database, self.box, config.identity.providers()),
             repositories=self.repositories,
             manifests=self.manifests,
             tags=self.tags,
@@ -333,6 +356,24 @@ class App:
         apis = RestApis(pieces, documents_need_login=config.api.documents_login)
         apis.build()
         return apis
+
+    async def _account(self, exchange: Exchange) -> None:
+        if self._pages is None:
+            from entrepot.portal.account import AccountPages, Services  # noqa: PLC0415 - most processes show no page
+
+            services = Services(
+                users=self.users,
+                identifier=self.identifier,
+                sessions=self.sessions,
+                tokens=self.personal_tokens,
+                cli_secrets=self.cli_secrets,
+                identities=self.identities,
+                directory=self.directory,
+                browser_logins=self.browser_logins,
+                settings=self.settings,
+            )
+            self._pages = AccountPages(services, self._session_guard.token)
+        await self._pages(exchange)
 
     async def _harbor_api(self, exchange: Exchange) -> None:
         await (await self.load_rest()).harbor(exchange)

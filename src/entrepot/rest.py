@@ -23,8 +23,17 @@ from entrepot.access.sight import Sight
 from entrepot.access.trusts import RobotTrusts
 from entrepot.audit.http import AuditRoutes
 from entrepot.audit.service import AuditLog
+from entrepot.auth.accounts import Accounts
+from entrepot.auth.cli_secrets import CliSecrets
+from entrepot.auth.directory import Directory
 from entrepot.auth.groups import Groups
+from entrepot.auth.http.cli_secrets import CliSecretRoutes
+from entrepot.auth.http.identity_providers import IdentityProviderRoutes
+from entrepot.auth.http.ldap import LdapRoutes
+from entrepot.auth.http.oidc_ping import OidcPing
 from entrepot.auth.http.routes import UserRoutes
+from entrepot.auth.identities import Identities
+from entrepot.auth.identity_providers import IdentityProviders
 from entrepot.auth.personal_tokens import PersonalTokens
 from entrepot.auth.service import Users
 from entrepot.auth.workload import Workloads
@@ -77,6 +86,11 @@ class Pieces(msgspec.Struct, frozen=True, kw_only=True):
     groups: Groups
     personal_tokens: PersonalTokens
     workloads: Workloads
+    directory: Directory
+    accounts: Accounts
+    cli_secrets: CliSecrets
+    identities: Identities
+    providers: IdentityProviders
     repositories: Repositories
     manifests: Manifests
     tags: Tags
@@ -92,7 +106,13 @@ class RestApis:
         self._content = _ContentRoutes(app)
         scopes = Scopes(app.database)
         robots = RobotAccounts(app.database, app.guardian, scopes, app.settings)
-        self._users = UserRoutes(app.users, app.personal_tokens, app.groups, app.guardian, scopes)
+        self._users = UserRoutes(app.users, app.personal_tokens, app.groups, app.guardian, scopes, app.identities)
+        self._sources: list[Any] = [
+            LdapRoutes(app.directory, app.accounts),
+            OidcPing(),
+            CliSecretRoutes(app.cli_secrets),
+            IdentityProviderRoutes(app.providers, app.directory),
+        ]
         self._members = MemberRoutes(Members(app.database, app.guardian))
         self._robots = RobotRoutes(robots, RobotSecrets(app.database, robots))
         self._trusts = TrustRoutes(RobotTrusts(app.database, robots, app.workloads))
@@ -133,6 +153,7 @@ class RestApis:
             *self._content.routes(),
             *self._audit.routes(),
             *self._system.routes(),
+            *(route for part in self._sources if hasattr(part, "routes") for route in part.routes()),
         ]
 
     def own_routes(self) -> list[Route]:
@@ -145,6 +166,7 @@ class RestApis:
             *self._roles.own_routes(),
             *self._content.own_routes(),
             *self._audit.own_routes(),
+            *(route for part in self._sources if hasattr(part, "own_routes") for route in part.own_routes()),
             *self._assessment.own_routes(),
         ]
 

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -126,6 +126,8 @@ class SlowPush:
     """An upload that goes on until it is told to end."""
 
     def __init__(self, server: Server, files: Files) -> None:
+        self.patched = 0
+        """The status of the part that was under way."""
         self.status = 0
         self._end = threading.Event()
         self._begun = threading.Event()
@@ -146,9 +148,10 @@ class SlowPush:
                 return
 
     def _run(self) -> None:
-        with admin_of(self._server, self._files) as http:
+        with suppress(httpx.HTTPError), admin_of(self._server, self._files) as http:
             location = http.post(f"/v2/{REPOSITORY}/blobs/uploads/").headers["Location"]
             patched = http.patch(location, content=self._pieces())
+            self.patched = patched.status_code
             digest = digest_of(bytes(self._content))
             if patched.status_code == 202:
                 self.status = http.put(f"{patched.headers['Location']}?digest={digest}").status_code
@@ -200,7 +203,7 @@ def test_no_connection_is_lost_in_a_change(files: Files, tmp_path: Path) -> None
                     sock.sendall(head_of("GET", "/livez", "Connection: close"))
                     assert sock.recv(1000).startswith(b"HTTP/1.1 200")
                     answers[0] += 1
-            except Exception as error:
+            except (OSError, AssertionError) as error:
                 failures.append(error)
 
     with secure(files, tmp_path) as server:
@@ -252,8 +255,9 @@ def test_files_that_do_not_fit_together_are_left_alone_until_they_do(files: File
                 time.sleep(0.2)
             assert server.log_text().count("cannot be used") == before + 1, "told of once"
             assert shown(server) == used
-        os.kill(workers_of(server)[0], signal.SIGKILL)
-        assert eventually(lambda: len(workers_of(server)) == 1, 10)
+        killed = workers_of(server)
+        os.kill(killed[0], signal.SIGKILL)
+        assert eventually(lambda: killed != workers_of(server) != [] and server._ready(), 10)
         assert shown(server) == used, "a worker that starts now gets what is in use"
         new = files.install(pair)
         look(server)
@@ -338,7 +342,7 @@ def test_a_swapped_folder_is_noticed_without_a_signal(files: Files, tmp_path: Pa
         began = time.monotonic()
         assert eventually(lambda: shown(server) == new, 60)
         assert time.monotonic() - began < 30
-        assert shown(server, port) == new, "on the listener for metrics too"
+        assert eventually(lambda: shown(server, port) == new), "on the listener for metrics too"
 
 
 def test_sigterm_in_the_middle_of_a_change_ends_everything_in_order(files: Files, tmp_path: Path) -> None:
@@ -351,6 +355,7 @@ def test_sigterm_in_the_middle_of_a_change_ends_everything_in_order(files: Files
         server.process.send_signal(signal.SIGTERM)
         time.sleep(1)
         upload.finish()
+        assert upload.patched == 202
         assert server.process.wait(20) == 0
         assert "transfers cut off" not in server.log_text()
         server._asked_to_end = True

@@ -22,7 +22,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from entrepot.errors import ConfigError, InvalidInput
+from entrepot.errors import ConfigError, InvalidInput, NotAuthenticated
 from entrepot.kit import clock
 from entrepot.kit.claim_rule import parse_rule
 from entrepot.kit.expiring import ExpiringMap
@@ -99,17 +99,27 @@ class Certificates:
     def principal_of(self, exchange: Exchange) -> str | None:
         """The name of the robot account or the user whose certificate a request was sent with.
 
-        To be asked only for requests that a trusted proxy has sent. ``None``: no certificate, one that is out of its
-        time or cannot be read, or one that no rule is for.
+        To be asked only for requests that a trusted proxy has sent. ``None``: no certificate, one that cannot be read or
+        that no rule is for, or one that is out of its time beside another credential.
+
+        Raises:
+            NotAuthenticated: the certificate is somebody's and all that the request shows, but out of its time.
         """
         certificate = self.certificate_of(exchange)
         if certificate is None:
             return None
         values = certificate.values()
-        return next((principal for rule, principal in self._rules if rule.holds(values)), None)
+        principal = next((principal for rule, principal in self._rules if rule.holds(values)), None)
+        if principal is None or certificate.is_valid(clock.now()):
+            return principal
+        if exchange.header(b"authorization") or exchange.header(b"cookie"):
+            return None
+        # Proxies check this; but some are told to pass on whatever they see.
+        held = f"{_text(certificate.begins)} to {_text(certificate.ends)}"
+        raise NotAuthenticated(f"The client certificate holds from {held}: renew it, or look at the clocks.")
 
     def certificate_of(self, exchange: Exchange) -> ClientCertificate | None:
-        """The certificate that a request was sent with, if it is told of one that is in its time."""
+        """The certificate that a request was sent with, if it is told of one that can be read."""
         value = exchange.header(self._header)
         if not value or len(value) > _LONGEST:
             return None
@@ -123,7 +133,11 @@ class Certificates:
                 return None
             # A mesh shows the same few certificates with every request, and reading one costs 100 µs.
             self._seen.put(value, certificate, clock.monotonic() + _KEPT_SECONDS)
-        return certificate if certificate.is_valid(clock.now()) else None
+        return certificate
+
+
+def _text(seconds: float | None) -> str:
+    return clock.rfc3339(seconds) if seconds is not None else "?"
 
 
 def read_envoy(text: str) -> ClientCertificate | None:

@@ -24,7 +24,7 @@ LONGEST_NAME = 255
 class RobotTrustAdded(RobotEvent, frozen=True, kw_only=True):
     """Whoever shows a token that is as ``rule`` wants it may act as a robot account."""
 
-    operation = "create"
+    operation = "update"  # of the account: nothing that stands alone came to be
     trust_id: int
     trust: str
     issuer: str
@@ -34,7 +34,7 @@ class RobotTrustAdded(RobotEvent, frozen=True, kw_only=True):
 class RobotTrustRemoved(RobotEvent, frozen=True, kw_only=True):
     """A robot account trusts these tokens no longer, nor what was issued for them."""
 
-    operation = "delete"
+    operation = "update"
     trust_id: int
     trust: str
     issuer: str

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 _STALE_SECONDS = 86_400.0
 _PAUSE_SECONDS = 10.0
+_MOST_RENEWALS = 4.0
+"""Out of turn, in a row: keys may change soon after somebody has made up names of some."""
 
 log = structlog.get_logger()
 
@@ -23,7 +25,7 @@ class Fetched(Generic[T]):
     """The last value that ``fetch`` gave; it raises ``Unavailable`` when it cannot."""
 
     def __init__(self, fetch: Callable[[], Awaitable[T]], *, fresh_seconds: float, renew_seconds: float = 30.0) -> None:
-        """A value counts for ``fresh_seconds``, and is asked for out of turn once in ``renew_seconds``."""
+        """A value counts for ``fresh_seconds``; out of turn it is fetched once in ``renew_seconds``, four times at once."""
         self._fetch = fetch
         self._fresh_seconds = fresh_seconds
         self._renew_seconds = renew_seconds
@@ -31,7 +33,8 @@ class Fetched(Generic[T]):
         self._fetched_at = 0.0
         self._failure: Unavailable | None = None
         self._failed_at = 0.0
-        self._renewed_at: float | None = None
+        self._renewals = _MOST_RENEWALS
+        self._renewed_at = 0.0
         self._running: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
@@ -59,12 +62,13 @@ class Fetched(Generic[T]):
 
         Whoever makes up names of keys must not make us hammer their keeper.
         """
-        now = clock.monotonic()
-        running = self._running is not None
-        if not running and self._renewed_at is not None and now - self._renewed_at < self._renew_seconds:
-            return False
-        if not running:
-            self._renewed_at = now
+        if self._running is None:
+            now = clock.monotonic()
+            earned = (now - self._renewed_at) / self._renew_seconds
+            self._renewals, self._renewed_at = min(_MOST_RENEWALS, self._renewals + earned), now
+            if self._renewals < 1:
+                return False
+            self._renewals -= 1
         try:
             await self._load()
         except Unavailable as error:

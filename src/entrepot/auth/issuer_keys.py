@@ -96,11 +96,13 @@ class IssuerKeys:
         """
         parts = _split(token)
         check_claims(parts.claims, self._source.issuer, audiences, leeway)  # before keys are fetched for nothing
-        if not _fits(parts, await self._keys.get()):
-            # The key may be younger than what is remembered.
-            renewed = await self._keys.renew()
-            if not renewed or not _fits(parts, await self._keys.get()):
-                raise NotAuthenticated("The token is not signed with a key of its issuer: fetch a new one.")
+        keys = await self._keys.get()
+        if _fits(parts, keys):
+            return parts.claims
+        # The key may be younger than what is remembered; one that is known by name and does not fit is not.
+        is_known = parts.header.kid is not None and any(key.kid == parts.header.kid for key in keys)
+        if is_known or not await self._keys.renew() or not _fits(parts, await self._keys.get()):
+            raise NotAuthenticated("The token is not signed with a key of its issuer: fetch a new one.")
         return parts.claims
 
     async def load(self) -> int:

@@ -64,6 +64,7 @@ def rotate(
     nothing is left under another key. (3) The old keys leave the file. Whatever happens between two of these, every
     secret can be opened with a key of the file, and the command can be run again.
     """
+    from entrepot.app import secrets_key_path  # noqa: PLC0415
     from entrepot.kit.secretbox import SecretBox, new_key, read_keys  # noqa: PLC0415
 
     settings = load(config, data=data)
@@ -75,7 +76,7 @@ def rotate(
             "then take the others out of the configuration."
         )
         return
-    path = _key_file(settings)
+    path = secrets_key_path(settings)
     with _alone(path):
         made = new_key()
         _write(path, [made, *attempt(lambda: read_keys(path))])  # 1
@@ -89,10 +90,6 @@ def _box(settings: Config) -> SecretBox:
 
     with_database(settings, _exists)  # before a key is made in a folder that is none of a registry's
     return attempt(lambda: open_box(settings))
-
-
-def _key_file(settings: Config) -> Path:
-    return settings.secrets.key_file or settings.data / "keys" / "secrets.key"
 
 
 @contextmanager

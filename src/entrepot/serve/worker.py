@@ -98,7 +98,7 @@ class _Worker:
         await self._drain(app, edge, servers, serving)
         loading.cancel()
         await chores.end()
-        await app.database.close()
+        await app.close()
         if access_log:
             access_log.close()
 

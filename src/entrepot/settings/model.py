@@ -234,7 +234,7 @@ def _is_ldap_url(value: str) -> bool:
         return True
     try:
         parts = urlsplit(value if "://" in value else f"ldap://{value}")
-        return parts.scheme in {"ldap", "ldaps"} and bool(parts.hostname) and (parts.port or 1) > 0
+        return parts.scheme in {"ldap", "ldaps"} and bool((parts.hostname or "").strip()) and parts.port != 0
     except ValueError:
         return False
 
@@ -354,7 +354,7 @@ _TABLE = (
     _text("oidc_groups_claim", editable=True),
     _text("oidc_admin_group", editable=True),
     _text("oidc_group_filter", "", _is_pattern, "must be a regular expression", editable=True),
-    _text("oidc_scope", "", _is_scope, "must hold openid, with commas between", editable=True),
+    _text("oidc_scope", "", _is_scope, "must be empty, or names with commas between, openid among them", editable=True),
     _text("oidc_user_claim", editable=True),
     _boolean("oidc_verify_cert", default=True, editable=True),
     _boolean("oidc_auto_onboard", editable=True),

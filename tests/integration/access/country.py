@@ -95,6 +95,7 @@ async def _target(served: Served, name: str, project_id: int) -> Target:
         "label_id": str(label),
         "robot_id": str(robot),
         "secret_id": "1",
+        "trust_id": "1",
         "role_id": str(role),
         "token_id": "999999",
         "meta_name": "auto_scan",

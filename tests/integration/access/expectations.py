@@ -235,6 +235,12 @@ ELSEWHERE: dict[str, list[Case]] = {
     f"GET {OWN}/robots/{{robot_id}}/secrets": _robot("read"),
     f"POST {OWN}/robots/{{robot_id}}/secrets": _robot("update"),
     f"DELETE {OWN}/robots/{{robot_id}}/secrets/{{secret_id}}": _robot("update"),
+    f"GET {OWN}/robots/{{robot_id}}/trusts": _robot("read"),
+    f"POST {OWN}/robots/{{robot_id}}/trusts": [
+        msgspec.structs.replace(case, body=lambda _target: {"name": "ci", "issuer": "ci", "rule": 'ref == "x"'})
+        for case in _robot("update")
+    ],
+    f"DELETE {OWN}/robots/{{robot_id}}/trusts/{{trust_id}}": _robot("update"),
     f"PUT {OWN}/robots/{{robot_id}}/networks": [
         msgspec.structs.replace(case, body=lambda _target: {"networks": []}) for case in _robot("update")
     ],

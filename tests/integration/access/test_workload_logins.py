@@ -8,15 +8,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from entrepot.access.tokens import Claims
-from tests.integration.access.served import HARBOR, OWN, basic, bearer
+from entrepot.auth.tables import robots
+from entrepot.database import query
+from tests.integration.access.served import HARBOR, OWN, basic, bearer, opened
 from tests.integration.access.workload import (
     ACCESS_TOKEN,
     AUDIENCE,
     PULL_PUSH,
     RULE,
     Place,
+    events,
     place,
 )
 from tests.integration.rig import Bench
@@ -82,7 +86,7 @@ def test_without_a_scope_the_token_is_good_for_rest(run: Bench) -> None:
 def test_what_does_not_narrow_the_exchange_is_taken(run: Bench) -> None:
     async def work(made: Place) -> None:
         token = made.token(aud=["other", "second"])
-        more = {
+        more: dict[str, Any] = {
             "requested_token_type": ACCESS_TOKEN,
             "audience": "entrepot",
             "account": made.name,
@@ -99,7 +103,11 @@ def test_what_does_not_narrow_the_exchange_is_taken(run: Bench) -> None:
         ({"subject_token": ""}, "invalid_request", "subject_token"),
         ({"subject_token_type": ""}, "invalid_request", "subject_token_type is"),
         ({"subject_token_type": ACCESS_TOKEN}, "invalid_request", "subject_token_type is"),
-        ({"requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}, "invalid_request", "Only an access"),
+        (
+            {"requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"},
+            "invalid_request",
+            "Only an access",
+        ),
         ({"actor_token": "x", "actor_token_type": ACCESS_TOKEN}, "invalid_request", "actor_token"),
         ({"audience": "elsewhere"}, "invalid_target", "this registry only"),
         ({"audience": ["elsewhere", "entrepot"]}, "invalid_target", "this registry only"),
@@ -133,7 +141,6 @@ def test_an_exchange_that_cannot_be_is_answered_as_oauth_does(
 
 
 Make = Callable[[Place], str]
-NOW = int(time.time())
 WRONG: dict[str, tuple[Make, str]] = {
     "wrong audience": (lambda made: made.token(aud="elsewhere"), f"the audience {AUDIENCE}, second"),
     "no audience": (lambda made: made.token(aud=None), "the audience"),
@@ -294,11 +301,6 @@ def test_a_robot_that_is_no_good_is_not_let_in(run: Bench, state: str) -> None:
 
 
 async def _expire(made: Place) -> None:
-    from sqlalchemy import update  # noqa: PLC0415
-
-    from entrepot.auth.tables import robots  # noqa: PLC0415
-    from entrepot.database import query  # noqa: PLC0415
-
     statement = query(update(robots).values(expires_at=1))
     await made.served.app.database.write(lambda tx: tx.run(statement))
 
@@ -420,8 +422,6 @@ def test_an_issuer_that_the_operator_takes_back_ends_what_came_by_it(run: Bench)
         at(run, before, issuer=issuer)
 
         async def after() -> None:
-            from tests.integration.access.served import opened  # noqa: PLC0415
-
             async with opened(run.config()) as served:
                 assert (await served.ask("GET", MANIFEST, kept["who"])).status_code == 401
 
@@ -436,8 +436,15 @@ def test_a_login_is_recorded_with_its_trust_and_subject_and_the_use_is_noted(run
         await made.exchanged(made.token())
         await made.exchanged(made.token(ref="refs/heads/other"), account=made.name)
         assert await made.records("login") == [(made.name, True), (made.name, True)]
+        event = (await events(made))[-1]
+        assert event == {
+            "user": made.name,
+            "provider": "ci-issuer",
+            "trust": "main",
+            "subject": "repo:acme/app",
+        }
         path = f"{OWN}/robots/{made.robot}/trusts"
-        assert (await made.served.done("GET", path)).json()[0]["last_used_time"] is None
+        assert "last_used_time" not in (await made.served.done("GET", path)).json()[0]
         await made.served.app.trusts.flush()
         trust = (await made.other.done("GET", path)).json()[0]
         assert trust["last_used_time"].startswith("20")

@@ -8,7 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
+from sqlalchemy import select
 
+from entrepot.database import query
+from entrepot.journal.store import journal
 from tests.integration.access.served import HARBOR, NOBODY, OWN, Credential, Served, basic, bearer, opened
 from tests.integration.rig import Bench
 from tests.issuer import Issuer
@@ -29,6 +32,14 @@ def options(issuer: Issuer, **more: Any) -> dict[str, Any]:
 
 def settings(*described: dict[str, Any]) -> dict[str, str]:
     return {"ENTREPOT_IDENTITY_WORKLOAD": json.dumps(described)}
+
+
+_JOURNAL = query(select(journal.c.kind, journal.c.body).order_by(journal.c.id))
+
+
+async def events(made: Place, kind: str = "WorkloadLoggedIn") -> list[dict[str, Any]]:
+    """The fields of all facts of a kind."""
+    return [json.loads(body) for found, body in await made.served.app.database.all(_JOURNAL) if found == kind]
 
 
 class Place:

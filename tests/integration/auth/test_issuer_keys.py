@@ -218,8 +218,27 @@ def test_made_up_names_of_keys_do_not_hammer_the_issuer(issuer: Issuer) -> None:
     async def work(keys: IssuerKeys) -> None:
         for number in range(200):
             await refused(keys, issuer.token(header={"kid": f"made-up-{number}"}))
-        assert issuer.asked["/jwks"] == 2
+        assert issuer.asked["/jwks"] == 5  # the first time, and what may be asked at once
         await keys.verify(issuer.token(), audiences=AUDIENCES)
+
+    using(issuer, work)
+
+
+def test_a_bad_signature_under_a_known_name_is_no_reason_to_fetch_keys(issuer: Issuer) -> None:
+    async def work(keys: IssuerKeys) -> None:
+        for _ in range(20):
+            await refused(keys, issuer.token()[:-8] + "AAAAAAAA")
+        assert issuer.asked["/jwks"] == 1
+
+    using(issuer, work)
+
+
+def test_keys_that_change_again_and_again_are_followed(issuer: Issuer) -> None:
+    async def work(keys: IssuerKeys) -> None:
+        for _ in range(4):
+            await keys.verify(issuer.token(), audiences=AUDIENCES)
+            issuer.rotate()
+        assert await keys.verify(issuer.token(), audiences=AUDIENCES)
 
     using(issuer, work)
 

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import bindparam, insert, select
 
 from entrepot.database import Transaction, query
-from entrepot.errors import ConfigError, Denied, InvalidInput
+from entrepot.errors import ConfigError, Denied, InvalidInput, Unreadable
 from entrepot.journal.model import SYSTEM, Origin
+from entrepot.kit.secretbox import SecretBox, new_key
 from entrepot.settings import store
 from entrepot.settings.model import DEFAULTS, SETTINGS, Value
 from entrepot.settings.service import Settings
@@ -95,7 +96,7 @@ def test_what_is_set_outlives_the_process_and_can_be_set_back(run: Bench) -> Non
 def test_one_wrong_value_and_nothing_is_set(run: Bench) -> None:
     async def work(rig: Rig) -> None:
         settings = Settings(rig.database, {"session_timeout": 10})
-        for wrong in ({"token_expiration": 0}, {"auth_mode": "ldap_auth"}, {"ldap_url": "ldaps://ldap.example.com"}):
+        for wrong in ({"token_expiration": 0}, {"auth_mode": "ldap_auth"}, {"uaa_endpoint": "https://uaa.example.com"}):
             with pytest.raises(InvalidInput) as refused:
                 await settings.update(JANE, {"read_only": True, **wrong})
             assert refused.value.error_code == "BAD_REQUEST"
@@ -144,7 +145,8 @@ def test_all_settings_but_the_secrets_are_listed_with_who_may_change_them(run: B
         assert listed["session_timeout"] == Value(5, editable=True)
         assert listed["token_expiration"] == Value(30, editable=True)
         assert listed["read_only"] == Value(True, editable=False)
-        assert listed["auth_mode"] == Value("db_auth", editable=False)
+        assert listed["auth_mode"] == Value("db_auth", editable=True)
+        assert listed["uaa_endpoint"] == Value("", editable=False)
 
     run(work)
 
@@ -184,8 +186,8 @@ def test_a_wrong_override_is_refused_at_the_start(run: Bench) -> None:
 def test_a_secret_of_a_feature_that_is_not_built_is_refused_and_appears_nowhere(run: Bench) -> None:
     async def work(rig: Rig) -> None:
         settings = Settings(rig.database, {})
-        with pytest.raises(InvalidInput, match="oidc_client_secret cannot be changed") as refused:
-            await settings.update(JANE, {"oidc_client_secret": "hunter2"})
+        with pytest.raises(InvalidInput, match="uaa_client_secret cannot be changed") as refused:
+            await settings.update(JANE, {"uaa_client_secret": "hunter2"})
         assert "hunter2" not in refused.value.message
         assert "hunter2" not in str(await rig.events())
         assert "hunter2" not in str(await settings.all())
@@ -210,12 +212,12 @@ def test_rows_that_another_version_left_are_passed_over(run: Bench) -> None:
         await plant(
             rig,
             of_tomorrow="1",
-            auth_mode='"ldap_auth"',
+            uaa_endpoint='"https://uaa.example.com"',
             session_timeout='"soon"',
             token_expiration="{",
             robot_token_duration="90",
         )
-        assert await settings.text("auth_mode") == "db_auth"
+        assert await settings.text("uaa_endpoint") == ""
         assert await settings.number("session_timeout") == 60
         assert await settings.number("token_expiration") == 30
         assert await settings.number("robot_token_duration") == 90
@@ -269,5 +271,103 @@ def test_reading_asks_the_database_only_after_somebody_committed(run: Bench) -> 
         statements.clear()
         assert await settings.number("session_timeout") == 5
         assert len(statements) == 1
+
+    run(work)
+
+
+# secrets
+
+LDAP = {"ldap_url": "ldaps://ldap.example.com", "ldap_base_dn": "dc=example,dc=com"}
+
+
+def test_a_secret_is_kept_sealed_and_appears_nowhere(run: Bench) -> None:
+    async def work(rig: Rig) -> None:
+        settings = Settings(rig.database, {}, SecretBox(keys=new_key()))
+        await settings.update(JANE, {"ldap_search_password": "hunter2", **LDAP})
+        assert await settings.text("ldap_search_password") == "hunter2"
+        assert "ldap_search_password" not in await settings.all()
+        kept = str(await rig.database.all(ROWS)) + str(await rig.events())
+        assert "hunter2" not in kept
+        assert '"ldap_search_password": "…"' in kept or "'ldap_search_password': '…'" in kept
+        await settings.update(JANE, {"ldap_search_password": "hunter2"})
+        assert len(await changes(rig)) == 1
+        await settings.update(JANE, {"ldap_search_password": ""})
+        assert await settings.text("ldap_search_password") == ""
+
+    run(work)
+
+
+def test_without_a_key_no_secret_can_be_set(run: Bench) -> None:
+    async def work(rig: Rig) -> None:
+        settings = Settings(rig.database, {})
+        with pytest.raises(InvalidInput, match="oidc_client_secret cannot be set here"):
+            await settings.update(JANE, {"oidc_client_secret": "hunter2", "read_only": True})
+        assert await settings.boolean("read_only") is False
+
+    run(work)
+
+
+def test_a_secret_under_a_lost_key_harms_no_other_setting_and_can_be_set_anew(run: Bench) -> None:
+    async def work(rig: Rig) -> None:
+        await Settings(rig.database, {}, SecretBox(keys=new_key())).update(
+            JANE, {"oidc_client_secret": "hunter2", "session_timeout": 5}
+        )
+        settings = Settings(rig.database, {}, SecretBox(keys=new_key()))
+        assert await settings.number("session_timeout") == 5
+        assert (await settings.everything())["oidc_client_secret"] is None
+        with pytest.raises(Unreadable, match="oidc_client_secret"):
+            await settings.text("oidc_client_secret")
+        await settings.update(JANE, {"oidc_client_secret": "another"})
+        assert await settings.text("oidc_client_secret") == "another"
+
+    run(work)
+
+
+def test_a_kept_secret_goes_to_no_other_place_than_it_was_given_for(run: Bench) -> None:
+    async def work(rig: Rig) -> None:
+        settings = Settings(rig.database, {}, SecretBox(keys=new_key()))
+        await settings.update(JANE, {"ldap_search_password": "hunter2", **LDAP})
+        for elsewhere in (
+            {"ldap_url": "ldaps://evil.example.com"},
+            {"ldap_verify_cert": False},
+            {"entrepot_ldap_start_tls": True},
+        ):
+            with pytest.raises(InvalidInput, match="cannot change without ldap_search_password"):
+                await settings.update(JANE, elsewhere)
+        assert await settings.text("ldap_url") == "ldaps://ldap.example.com"
+        await settings.update(JANE, {"ldap_url": "ldaps://new.example.com", "ldap_search_password": "hunter2"})
+        assert await settings.text("ldap_url") == "ldaps://new.example.com"
+        await settings.update(JANE, {"ldap_base_dn": "dc=example,dc=org", "ldap_url": "ldaps://new.example.com"})
+
+    run(work)
+
+
+def test_a_mode_comes_together_with_what_it_needs_and_keeps_it(run: Bench) -> None:
+    async def work(rig: Rig) -> None:
+        settings = Settings(rig.database, {})
+        with pytest.raises(InvalidInput, match="needs ldap_url and ldap_base_dn"):
+            await settings.update(JANE, {"auth_mode": "ldap_auth"})
+        await settings.update(JANE, {"auth_mode": "ldap_auth", **LDAP})
+        assert await settings.text("auth_mode") == "ldap_auth"
+        with pytest.raises(InvalidInput, match="needs ldap_base_dn"):
+            await settings.update(JANE, {"ldap_base_dn": ""})
+        with pytest.raises(InvalidInput, match="uaa_auth and http_auth are not there"):
+            await settings.update(JANE, {"auth_mode": "http_auth"})
+
+    run(work)
+
+
+def test_everything_sealed_gets_under_another_key(run: Bench) -> None:
+    async def work(rig: Rig) -> None:
+        old, new = new_key(), new_key()
+        await Settings(rig.database, {}, SecretBox(keys=old)).update(
+            JANE, {"oidc_client_secret": "one", "ldap_search_password": "two", "session_timeout": 5}
+        )
+        both = SecretBox(keys=f"{new},{old}")
+        assert await rig.database.write(lambda tx: store.reseal(tx, both.reseal)) == 2
+        settings = Settings(rig.database, {}, SecretBox(keys=new))
+        assert await settings.text("oidc_client_secret") == "one"
+        assert await settings.text("ldap_search_password") == "two"
+        assert await settings.number("session_timeout") == 5
 
     run(work)

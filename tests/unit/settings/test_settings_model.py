@@ -41,26 +41,15 @@ EDITABLE = [
     "entrepot_password_classes",
     "entrepot_rename_alias_days",
     "entrepot_reservation_hours",
+    "entrepot_addresses_allow",
+    "entrepot_addresses_deny",
+    "entrepot_admin_addresses_allow",
+    "entrepot_admin_addresses_deny",
     "auth_mode",
     "primary_auth_mode",
     "entrepot_all_auth_modes",
     "entrepot_cli_secret_days",
     "entrepot_ldap_start_tls",
-    *(
-        f"ldap_{key}"
-        for key in (
-            "url base_dn filter scope uid search_dn search_password timeout verify_cert group_base_dn group_admin_dn "
-            "group_attribute_name group_search_filter group_search_scope group_membership_attribute "
-            "group_attach_parallel"
-        ).split()
-    ),
-    *(
-        f"oidc_{key}"
-        for key in (
-            "name endpoint client_id client_secret groups_claim admin_group group_filter scope user_claim verify_cert "
-            "auto_onboard extra_redirect_parms logout"
-        ).split()
-    ),
 ]
 
 TEXTS = [
@@ -127,7 +116,10 @@ NUMBERS = [
     "session_timeout",
 ]
 SECRETS = ["ldap_search_password", "oidc_client_secret", "uaa_client_secret"]
-OURS = [key for key in EDITABLE if key.startswith("entrepot_")]
+EDITABLE += [key for key in (*TEXTS, *BOOLEANS, *NUMBERS, *SECRETS) if key.startswith(("ldap_", "oidc_"))]
+OUR_BOOLEANS = ["entrepot_all_auth_modes", "entrepot_ldap_start_tls"]
+OUR_TEXTS = [key for key in EDITABLE if key.startswith("entrepot_") and "addresses" in key]
+OUR_NUMBERS = [key for key in EDITABLE if key.startswith("entrepot_") and key not in {*OUR_BOOLEANS, *OUR_TEXTS}]
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -139,9 +131,9 @@ json_values = st.recursive(
 @pytest.mark.parametrize(
     ("kind", "keys"),
     [
-        ("text", TEXTS),
-        ("boolean", BOOLEANS),
-        ("number", [*NUMBERS, *OURS]),
+        ("text", [*TEXTS, *OUR_TEXTS]),
+        ("boolean", [*BOOLEANS, *OUR_BOOLEANS]),
+        ("number", [*NUMBERS, *OUR_NUMBERS]),
         ("secret", SECRETS),
         ("object", ["scan_all_policy"]),
     ],
@@ -157,7 +149,7 @@ def test_only_what_is_built_is_editable() -> None:
 def test_no_key_stands_in_the_table_twice() -> None:
     from entrepot.settings.model import _TABLE  # noqa: PLC0415
 
-    assert len(_TABLE) == len(SETTINGS) == len(DEFAULTS) == 65
+    assert len(_TABLE) == len(SETTINGS) == len(DEFAULTS) == 72
 
 
 @pytest.mark.parametrize(
@@ -185,6 +177,9 @@ def test_no_key_stands_in_the_table_twice() -> None:
         ("entrepot_password_classes", 3),
         ("entrepot_rename_alias_days", 30),
         ("entrepot_reservation_hours", 24),
+        ("entrepot_all_auth_modes", False),
+        ("entrepot_ldap_start_tls", False),
+        ("entrepot_cli_secret_days", 90),
     ],
 )
 def test_a_default_is_the_one_that_harbor_has(key: str, default: object) -> None:
@@ -228,6 +223,15 @@ def test_a_default_is_a_value_of_its_setting_or_says_that_nothing_is_set(setting
         ("disabled_audit_log_event_types", "create_user,delete_user, pull_artifact"),
         ("oidc_extra_redirect_parms", '{"hd":"example.com"}'),
         ("ldap_filter", "line\nline\ttab"),
+        ("ldap_url", ""),
+        ("ldap_url", "ldap.example.com:389"),
+        ("ldap_url", "ldaps://[2001:db8::1]:636"),
+        ("oidc_endpoint", ""),
+        ("oidc_endpoint", "https://id.example.com/realms/main"),
+        ("oidc_scope", ""),
+        ("oidc_scope", "openid,offline_access,email"),
+        ("oidc_group_filter", "team-[a-z]+"),
+        ("entrepot_cli_secret_days", 0),
     ],
 )
 def test_a_value_within_the_rule_is_taken_as_it_is(key: str, value: object) -> None:
@@ -290,6 +294,19 @@ def test_a_value_within_the_rule_is_taken_as_it_is(key: str, value: object) -> N
         ("ldap_filter", "\udfff"),
         ("ldap_filter", "x" * 4097),
         ("ldap_url", "  "),
+        ("ldap_url", "https://ldap.example.com"),
+        ("ldap_url", "ldap://"),
+        ("ldap_url", "ldap://host:99999"),
+        ("ldap_base_dn", "  "),
+        ("auth_mode", "uaa_auth"),
+        ("auth_mode", "http_auth"),
+        ("oidc_endpoint", "id.example.com"),
+        ("oidc_endpoint", "https://"),
+        ("oidc_endpoint", "https://[::1"),
+        ("oidc_scope", "email profile"),
+        ("oidc_group_filter", "(unclosed"),
+        ("entrepot_cli_secret_days", -1),
+        ("entrepot_cli_secret_days", 3651),
         ("ldap_scope", 3),
         ("scan_all_policy", {"type": "daily"}),
         ("scan_all_policy", "none"),
@@ -349,14 +366,14 @@ def test_an_override_may_state_the_default_of_a_feature_that_is_not_built() -> N
 def test_every_wrong_override_is_named_with_what_is_wrong() -> None:
     with pytest.raises(ConfigError) as refused:
         check_overrides(
-            {"read_only": "yes", "no_such_key": 1, "auth_mode": "oidc_auth", "oidc_client_secret": "hunter2"}
+            {"read_only": "yes", "no_such_key": 1, "scanner_skip_update_pulltime": True, "uaa_client_secret": "hunter2"}
         )
     lines = str(refused.value).splitlines()
     assert lines[1:] == [
         "  read_only must be true or false, without quotes.",
         "  no_such_key is not a setting: correct its name or remove it.",
-        "  auth_mode cannot be set, since its feature is not built: remove it.",
-        "  oidc_client_secret cannot be set, since its feature is not built: remove it.",
+        "  scanner_skip_update_pulltime cannot be set, since its feature is not built: remove it.",
+        "  uaa_client_secret cannot be set, since its feature is not built: remove it.",
     ]
     assert "hunter2" not in str(refused.value)
 
@@ -364,3 +381,17 @@ def test_every_wrong_override_is_named_with_what_is_wrong() -> None:
 def test_an_override_cannot_end_the_audit_log_where_nobody_else_keeps_it() -> None:
     with pytest.raises(ConfigError, match="audit_log_forward_endpoint"):
         check_overrides({"skip_audit_log_database": True})
+
+
+@pytest.mark.parametrize(
+    ("mode", "needed"),
+    [("ldap_auth", "ldap_url and ldap_base_dn"), ("oidc_auth", "oidc_endpoint and oidc_client_id")],
+)
+def test_a_mode_is_not_set_before_what_it_needs(mode: str, needed: str) -> None:
+    with pytest.raises(ConfigError, match=f"auth_mode {mode} needs {needed}"):
+        check_overrides({"auth_mode": mode})
+
+
+def test_a_mode_may_be_fixed_together_with_what_it_needs() -> None:
+    fixed = {"auth_mode": "oidc_auth", "oidc_endpoint": "https://id.example.com", "oidc_client_id": "registry"}
+    assert check_overrides(fixed) == fixed

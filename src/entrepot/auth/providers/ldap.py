@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sansldap import FilterEquality, FilterPresent, FilterSubstrings, LDAPFilter
 
@@ -140,14 +141,14 @@ class LdapProvider:
         if options.subject_attribute:
             value = _subject_bytes(options.subject_attribute, subject)
             return await self._find_one(FilterEquality(options.subject_attribute, value), subject)
-        wanted = self._directory.all_of(options.filter)
-        try:
-            found = await self._directory.search(Search(base=subject, wanted=wanted, attributes=self._attributes()))
-        except BaseMissing:
+        entry = None
+        if is_within(subject, options.base_dn, options.scope):
+            search = Search(base=subject, wanted=self._directory.all_of(options.filter), attributes=self._attributes())
+            with suppress(BaseMissing):
+                entry = next(iter(await self._directory.search(search)), None)
+        if entry is None:
             await self._directory.require_base()
-            return None
-        within = [entry for entry in found if is_within(entry.dn, options.base_dn, options.scope)]
-        return within[0] if within else None
+        return entry
 
     async def _find_one(self, which: LDAPFilter, name: str) -> Entry | None:
         options = self.options

@@ -251,12 +251,11 @@ class LdapDirectory:
 
     async def _open(self) -> LdapConnection:
         """A connection that searches."""
+        if self.options.bind_dn and not self.options.bind_password:  # an anonymous bind under somebody's name
+            raise DirectoryFailed("bind_dn is set, and bind_password is empty")
         connection = await self._connect()
         if not self.options.bind_dn:
             return connection
-        if not self.options.bind_password:  # an anonymous bind under somebody's name
-            connection.close()
-            raise DirectoryFailed("bind_dn is set, and bind_password is empty")
         try:
             answer = await connection.bind(self.options.bind_dn, self.options.bind_password)
         except BaseException:

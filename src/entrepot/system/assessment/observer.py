@@ -22,8 +22,9 @@ from entrepot.system.assessment.model import Observation
 _STEP_SECONDS = 2.0
 _ALL_SECONDS = 7.0
 _REMEMBER_SECONDS = 30.0
-_MOST_CIPHERS = 40
+_MOST_CIPHERS = 200
 _EVERY_CIPHER = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
+_BROKEN_CIPHERS = "eNULL:aNULL:3DES:RC4:IDEA:SEED:RC2:@SECLEVEL=0"
 _VERSIONS = (
     ("TLS 1.0", ssl.TLSVersion.TLSv1),
     ("TLS 1.1", ssl.TLSVersion.TLSv1_1),
@@ -153,15 +154,23 @@ def _speaks(target: Target, version: ssl.TLSVersion) -> bool:
 
 
 def _ciphers(target: Target, deadline: float) -> tuple[str, ...]:
-    """What the server agrees to: it is asked again without what it chose, until nothing is left."""
+    """What the server agrees to, the broken ones looked for first: time may not suffice for all."""
     newest = _handshake(target, _context(ssl.TLSVersion.TLSv1_3))
     found = [newest.cipher] if newest is not None and newest.cipher else []
+    found += _chosen(target, _BROKEN_CIPHERS, deadline)
+    found += _chosen(target, _EVERY_CIPHER, deadline)
+    return tuple(dict.fromkeys(found))
+
+
+def _chosen(target: Target, offer: str, deadline: float) -> list[str]:
+    """What the server takes of an offer: it is asked again without what it chose, until nothing is left."""
+    found: list[str] = []
     refused = ""
     for _ in range(_MOST_CIPHERS):
         if clock.monotonic() > deadline:
             break
         try:
-            context = _context(most=ssl.TLSVersion.TLSv1_2, ciphers=f"{_EVERY_CIPHER}{refused}")
+            context = _context(most=ssl.TLSVersion.TLSv1_2, ciphers=f"{offer}{refused}")
         except ssl.SSLError:
             break  # none is left
         shown = _handshake(target, context)
@@ -169,7 +178,7 @@ def _ciphers(target: Target, deadline: float) -> tuple[str, ...]:
             break
         found.append(shown.cipher)
         refused += f":!{shown.cipher}"
-    return tuple(found)
+    return found
 
 
 def _get(target: Target, path: str) -> tuple[int | None, dict[str, str]]:
