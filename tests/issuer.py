@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import ssl
 import sys
 import threading
 import time
@@ -37,7 +38,8 @@ Key = RSAKey | ECKey
 class Issuer:
     """One issuer with its keys; ``url`` is what its tokens call it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """With ``tls`` it answers behind that."""
         self.person: dict[str, Any] = {
             "sub": "u-1",
             "preferred_username": "alice",
@@ -72,7 +74,9 @@ class Issuer:
         self._stopped = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.issuer = self
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_port}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def __enter__(self) -> Self:
@@ -203,7 +207,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Whoever asks may hang up; every other error is told."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        if not isinstance(sys.exc_info()[1], ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 

@@ -1,19 +1,22 @@
-"""Client certificates that the listener asks for."""
+"""Client certificates: those that the listener asks for, and those that an nginx in front tells of."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from entrepot.cli.authority import Authority
 from tests.protocol.client import eventually
-from tests.serving import PASSWORD, Server, free_port
+from tests.serving import PASSWORD, Server, free_port, serving
 
 METRICS = free_port()
 
@@ -140,3 +143,135 @@ def test_another_authority_is_asked_for_once_its_file_has_changed(server: Picky,
     server.process.send_signal(1)
     assert eventually(lambda: is_let_in("stranger", tmp_path), 20)
     assert is_let_in("tester", server.folder)
+
+
+# an nginx in front
+
+_NGINX = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
+events {{ worker_connections 64; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen 127.0.0.1:{port} ssl;
+    ssl_certificate         {folder}/server.crt;
+    ssl_certificate_key     {folder}/server.key;
+    ssl_client_certificate  {folder}/ca.crt;
+    ssl_verify_client       optional;
+    client_max_body_size    0;
+    location / {{
+        proxy_pass                http://{server};
+        proxy_http_version        1.1;
+        proxy_request_buffering   off;
+        proxy_buffering           off;
+        proxy_set_header          Host $http_host;
+        proxy_set_header          X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header          X-Forwarded-Proto $scheme;
+        proxy_set_header          X-Forwarded-Host $http_host;
+        proxy_set_header          X-SSL-Client-Cert $ssl_client_escaped_cert;
+    }}
+  }}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def behind(folder: Path) -> Iterator[Server]:
+    """A server of plain HTTP that believes a proxy on this machine."""
+    rules = [
+        {"rule": 'common_name == "tester" and issuer like "CN=Entrep*"', "principal": "admin"},
+        {"rule": 'common_name == "stranger"', "principal": "nobody-at-all"},
+    ]
+    environment = {
+        "ENTREPOT_TRUSTED_PROXIES": "127.0.0.1/32",
+        "ENTREPOT_CLIENT_CERTIFICATES_HEADER": "X-SSL-Client-Cert",
+        "ENTREPOT_CLIENT_CERTIFICATES_RULES": json.dumps(rules),
+    }
+    with serving(folder / "behind", workers=2, environment=environment) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def front(folder: Path, behind: Server) -> Iterator[str]:
+    """The URL of an nginx in front of it, as docs/tls.md configures one."""
+    program = shutil.which("nginx")
+    if program is None:
+        pytest.skip("the nginx program is not installed")
+    port = free_port()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(_NGINX.format(folder=folder, port=port, server=behind.address))
+    nginx = subprocess.Popen([program, "-c", str(configuration), "-p", str(folder)])
+    try:
+        url = f"https://127.0.0.1:{port}"
+        assert eventually(lambda: who(folder, url, None) is not None, 20)
+        yield url
+    finally:
+        nginx.terminate()
+        nginx.wait(20)
+
+
+def who(folder: Path, url: str, name: str | None, **headers: str) -> tuple[int, str] | None:
+    """The status of a request for one's own account, and the account's name."""
+    named = {key.replace("_", "-"): value for key, value in headers.items()}
+    try:
+        with httpx.Client(verify=context_for(folder, name), timeout=10, trust_env=False) as http:
+            answer = http.get(f"{url}/api/v2.0/users/current", headers=named)
+    except httpx.HTTPError:
+        return None
+    return answer.status_code, answer.json().get("username", "") if answer.status_code == 200 else ""
+
+
+def test_a_certificate_is_the_login_of_its_principal(folder: Path, front: str) -> None:
+    assert who(folder, front, "tester") == (200, "admin")
+    with httpx.Client(verify=context_for(folder, "tester"), timeout=10, trust_env=False) as http:
+        assert http.get(f"{front}/v2/_catalog").status_code == 200
+        assert http.get(f"{front}/v2/").status_code == 200
+
+
+def test_without_a_certificate_a_header_of_ones_own_does_not_help(folder: Path, front: str, behind: Server) -> None:
+    assert who(folder, front, None) == (401, "")
+    own = quote((folder / "client-tester.crt").read_text())
+    assert who(folder, front, None, X_SSL_Client_Cert=own) == (401, "")
+
+
+def test_a_certificate_without_a_rule_is_no_login_and_one_that_was_not_checked_does_not_pass(
+    folder: Path, front: str, tmp_path: Path
+) -> None:
+    authority = Authority.open(folder)
+    authority.issue_client("unknown", timedelta(days=1))
+    authority.issue_client("stranger", timedelta(days=1))
+    assert who(folder, front, "unknown") == (401, "")
+    assert who(folder, front, "stranger") == (401, ""), "its account is not there"
+    assert who(folder, front, "expired") in {(400, ""), None}, "nginx refuses it"
+
+
+def test_a_header_that_does_not_come_from_a_trusted_proxy_is_not_believed(folder: Path, tmp_path: Path) -> None:
+    environment = {
+        "ENTREPOT_TRUSTED_PROXIES": "192.0.2.0/24",
+        "ENTREPOT_CLIENT_CERTIFICATES_HEADER": "X-SSL-Client-Cert",
+        "ENTREPOT_CLIENT_CERTIFICATES_RULES": '[{"rule": "common_name == \'tester\'", "principal": "admin"}]',
+    }
+    own = quote((folder / "client-tester.crt").read_text())
+    with serving(tmp_path / "data", environment=environment) as started:
+        answer = httpx.get(f"{started.url}/api/v2.0/users/current", headers={"X-SSL-Client-Cert": own})
+        assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("value", ["x", "%", "-----BEGIN%20CERTIFICATE-----%0A", "A" * 9000, "%00" * 100])
+def test_garbage_in_the_header_is_no_login_and_no_failure(behind: Server, value: str) -> None:
+    answer = httpx.get(f"{behind.url}/api/v2.0/users/current", headers={"X-SSL-Client-Cert": value})
+    assert answer.status_code == 401
+
+
+def test_a_certificate_that_the_proxy_did_not_look_at_has_expired_and_is_told_so(behind: Server, folder: Path) -> None:
+    authority = Authority.open(folder)
+    authority.issue_client("tester", timedelta(seconds=-1))
+    expired = quote((folder / "client-tester.crt").read_text())
+    authority.issue_client("tester", timedelta(days=1))
+    for path in ("/api/v2.0/users/current", "/v2/_catalog"):
+        answer = httpx.get(f"{behind.url}{path}", headers={"X-SSL-Client-Cert": expired})
+        assert answer.status_code == 401
+        assert "renew it" in answer.json()["errors"][0]["message"]
+    answer = httpx.get(f"{behind.url}/v2/_catalog", headers={"X-SSL-Client-Cert": expired}, auth=("admin", PASSWORD))
+    assert answer.status_code == 200

@@ -99,8 +99,8 @@ class Certificates:
     def principal_of(self, exchange: Exchange) -> str | None:
         """The name of the robot account or the user whose certificate a request was sent with.
 
-        To be asked only for requests that a trusted proxy has sent. ``None``: no certificate, one that cannot be read or
-        that no rule is for, or one that is out of its time beside another credential.
+        To be asked only for requests that a trusted proxy has sent. ``None``: no certificate, one that cannot be read
+        or that no rule is for, or one that is out of its time beside another credential.
 
         Raises:
             NotAuthenticated: the certificate is somebody's and all that the request shows, but out of its time.

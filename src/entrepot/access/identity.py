@@ -178,7 +178,7 @@ class Identifier:
             InvalidInput: several accounts trust it, and none is named.
             TooManyRequests: too many wrong ones came before.
         """
-        admitted = await self._strangers.trusts.log_in(token, named, name, origin)
+        admitted = await self._strangers.trusts.log_in(token, named, name, origin, self._full_name)
         identity = _of_robot(admitted.robot, name or await self._full_name(admitted.robot))
         return await self._check(msgspec.structs.replace(identity, terms=admitted.terms), origin)
 

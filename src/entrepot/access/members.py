@@ -14,6 +14,8 @@ from entrepot.access.service import Guardian
 from entrepot.access.store import members as store
 from entrepot.access.store.members import GROUP, USER, Member
 from entrepot.access.store.roles import find_role
+from entrepot.auth.dn import first_value
+from entrepot.auth.groups import group_key
 from entrepot.auth.model import Caller, Group, User
 from entrepot.auth.store import groups, users
 from entrepot.database import Database, Transaction
@@ -261,7 +263,7 @@ async def _find_entity(tx: Transaction, entity: Entity) -> tuple[str, int, str]:
 
 
 async def _new_group(tx: Transaction, name: str, kind: int, dn: str) -> Group:
-    group_id = await groups.add(tx, name, kind, dn, clock.now_us())
+    group_id = await groups.add(tx, name, kind, dn, clock.now_us(), key=group_key(kind, name, dn))
     if group_id is None:
         raise Conflict(f"There is another group {name} already: give this one another name.")
     return Group(group_id, name, kind, dn)
@@ -275,7 +277,7 @@ def _user(found: User | None, named: str) -> tuple[str, int, str]:
 
 def _common_name(dn: str) -> str:
     """The name of a directory's group where none was given: the value of the first part."""
-    return dn.partition(",")[0].partition("=")[2].strip() or dn
+    return first_value(dn)[1] or dn
 
 
 def _unknown(project: Project, grant_id: int) -> NotFound:

@@ -167,8 +167,10 @@ class Accounts:
         elif vouched_at and vouched_at <= link.checked_at:
             return _there(await users.find_by_id(tx, link.user_id))
         # 2
+        # Who does not tell the groups does not tell who administers either.
+        is_admin = link.is_admin if person.groups is None else person.is_admin
         credential = self._box.seal(person.credential) if person.credential else link.credential
-        updated = Link(link.provider, link.subject, link.user_id, person.name, person.is_admin, False, now, credential)
+        updated = Link(link.provider, link.subject, link.user_id, person.name, is_admin, False, now, credential)
         await store.update_link(tx, updated)
         user = _there(await users.find_by_id(tx, link.user_id))
         # 3

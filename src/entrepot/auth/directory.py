@@ -151,13 +151,15 @@ class Directory:
     async def _ask(self, provider: Provider, name: str, password: str) -> ProviderUser | None:
         down = self._down.get(provider.name)
         if down is not None and down[0] > clock.monotonic():
-            raise down[1]
+            raise ProviderUnreachable(down[1].message)
         try:
             return await provider.log_in(name, password)
         except ProviderUnreachable as error:
             log.warning("identity provider unreachable", provider=provider.name, error=error.message)
-            self._down[provider.name] = (clock.monotonic() + _DOWN_SECONDS, error)
-            raise
+            # Strangers see this sentence: where the provider is stays in the log.
+            told = ProviderUnreachable(f"The identity provider {provider.name} does not answer now: try again later.")
+            self._down[provider.name] = (clock.monotonic() + _DOWN_SECONDS, told)
+            raise told from error
         except EntrepotError:
             raise
         except Exception:

@@ -25,7 +25,7 @@ class Fetched(Generic[T]):
     """The last value that ``fetch`` gave; it raises ``Unavailable`` when it cannot."""
 
     def __init__(self, fetch: Callable[[], Awaitable[T]], *, fresh_seconds: float, renew_seconds: float = 30.0) -> None:
-        """A value counts for ``fresh_seconds``; out of turn it is fetched once in ``renew_seconds``, four times at once."""
+        """A value counts for ``fresh_seconds``; out of turn it is fetched once in ``renew_seconds``, four in a row."""
         self._fetch = fetch
         self._fresh_seconds = fresh_seconds
         self._renew_seconds = renew_seconds
@@ -51,8 +51,8 @@ class Fetched(Generic[T]):
                 return await self._load()
             except Unavailable as error:
                 self._failure, self._failed_at = error, clock.monotonic()
+                log.warning("an identity provider does not answer", error=error.message)
         if self._value is not None and now - self._fetched_at < _STALE_SECONDS:
-            log.warning("what an identity provider said is used longer than it should", error=self._failure.message)
             return self._value
         # A new exception each time: one that is raised again and again would gather tracebacks.
         raise type(self._failure)(self._failure.message)

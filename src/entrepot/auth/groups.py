@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from entrepot.auth.dn import dn_key
 from entrepot.auth.model import (
     Group,
     GroupCreated,
@@ -54,7 +55,7 @@ class Groups:
             raise InvalidInput("ldap_group_dn is for LDAP groups, which need it.", code="BAD_REQUEST")
 
         async def work(tx: Transaction) -> int:
-            key = "" if kind == MADE_HERE else ldap_dn.lower() or name
+            key = group_key(kind, name, ldap_dn)
             group_id = await store.add(tx, name, kind, ldap_dn, clock.now_us(), key=key)
             if group_id is None:
                 raise _taken(name)
@@ -148,6 +149,13 @@ class Groups:
     async def list(self, listing: Listing) -> tuple[list[Group], int]:
         """A page of the groups, by name, and how many there are."""
         return await store.list_page(self._database, listing)
+
+
+def group_key(kind: int, name: str, ldap_dn: str) -> str:
+    """How the provider of a group that somebody enters will name it; empty for one made here."""
+    if kind == MADE_HERE:
+        return ""
+    return dn_key(ldap_dn) if ldap_dn else name
 
 
 async def _group_and_user(tx: Transaction, group_id: int, user_id: int) -> tuple[Group, User]:

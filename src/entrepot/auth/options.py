@@ -91,17 +91,14 @@ class LdapOptions(Options, frozen=True, kw_only=True, forbid_unknown_fields=True
     def check(self) -> None:
         """See ``Options.check``."""
         super().check()
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"ldap", "ldaps"} or not parts.hostname:
-            raise _wrong("url", "is ldaps://host, or ldap://host with start_tls")
-        if self.start_tls and parts.scheme == "ldaps":
+        scheme = _ldap_scheme(self.url)
+        if self.start_tls and scheme == "ldaps":
             raise _wrong("start_tls", "is for ldap:// URLs; ldaps:// has TLS from the first byte")
         if not self.base_dn.strip():
             raise _wrong("base_dn", "says where people are searched, such as ou=people,dc=example,dc=com")
         for field in ("filter", "group_filter"):
-            text = getattr(self, field)
-            if text and not (text.startswith("(") and text.endswith(")")):
-                raise _wrong(field, "is an LDAP filter in parentheses, such as (objectClass=person)")
+            if getattr(self, field):
+                _check_filter(field, getattr(self, field))
         for field in ("user_attribute", "group_attribute", "member_attribute"):
             if not getattr(self, field).strip():
                 raise _wrong(field, "must be the name of an attribute")
@@ -258,6 +255,27 @@ def check_url(field: str, url: str) -> None:
         good = False
     if not good:
         raise _wrong(field, "is an absolute URL, such as https://id.example.com")
+
+
+def _ldap_scheme(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"ldap", "ldaps"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        good = False
+    if not good:
+        raise _wrong("url", "is ldaps://host, or ldap://host with start_tls; with :port if it is not the usual one")
+    return parts.scheme
+
+
+def _check_filter(field: str, text: str) -> None:
+    from entrepot.auth.providers.ldap_connection import DirectoryFailed  # noqa: PLC0415 - loads the protocol
+    from entrepot.auth.providers.ldap_directory import read_filter  # noqa: PLC0415
+
+    try:
+        read_filter(text)
+    except DirectoryFailed:
+        raise _wrong(field, "is an LDAP filter in parentheses, such as (objectClass=person)") from None
 
 
 def _check_numbers(timeout: float, cache_seconds: int) -> None:

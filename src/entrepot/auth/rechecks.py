@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import structlog
 
 from entrepot.auth.accounts import Accounts
 from entrepot.auth.directory import Directory
 from entrepot.auth.model import User
-from entrepot.auth.provider import CannotTell, Link, PersonRefused, Provider, ProviderUnreachable
+from entrepot.auth.provider import CannotTell, Link, Provider, ProviderUnreachable
 from entrepot.auth.store import links as store
 from entrepot.database import Database
 from entrepot.errors import EntrepotError
@@ -77,6 +78,8 @@ class Rechecks:
                 self._silent.put(user_id, True, clock.monotonic() + _AGAIN_SECONDS)
                 log.warning("identity provider unreachable", provider=provider.name, error=error.message)
             except Exception as error:
+                # One who is known and could not be let in now (too many groups) keeps what there is: nobody is lost
+                # because somebody tidies up the source.
                 self._silent.put(user_id, True, clock.monotonic() + _AGAIN_SECONDS)
                 if isinstance(error, EntrepotError):
                     log.warning("account not checked", provider=provider.name, error=error.message)
@@ -84,6 +87,17 @@ class Rechecks:
                     log.exception("account not checked", provider=provider.name)
 
     async def _look_up(self, provider: Provider, link: Link) -> None:
+        # One process asks: a refresh token may be good for one use only, and a second one may revoke them all.
+        claimed = msgspec.structs.replace(link, checked_at=clock.now_us())
+        if not await self._database.write(lambda tx: store.claim(tx, link, claimed.checked_at), durable=False):
+            return
+        try:
+            await self._look_up_claimed(provider, claimed)
+        except BaseException:
+            await self._database.write(lambda tx: store.claim(tx, claimed, link.checked_at), durable=False)
+            raise
+
+    async def _look_up_claimed(self, provider: Provider, link: Link) -> None:
         credential = ""
         if link.credential is not None:
             credential = self._box.open(link.credential)
@@ -92,9 +106,6 @@ class Rechecks:
         except CannotTell:
             await self._accounts.keep(link, without_credential=True)
             return
-        except PersonRefused as error:
-            log.warning("account lost", provider=provider.name, name=link.name, error=error.message)
-            person = None
         if person is None:
             await self._accounts.lose(link, provider.policy, SYSTEM)
         else:

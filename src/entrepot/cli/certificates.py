@@ -101,7 +101,7 @@ Clients trust the authority, for a server on localhost:5000:
   curl    curl --cacert {authority} https://localhost:5000/v2/
   podman  mkdir -p /etc/containers/certs.d/localhost:5000
           cp {authority} /etc/containers/certs.d/localhost:5000/
-          (or for one command: podman login --cert-dir FOLDER, a folder that holds ca.crt)
+          (or for one command: podman login --cert-dir FOLDER, a folder with ca.crt and no key beside it)
   docker  mkdir -p /etc/docker/certs.d/localhost:5000
           cp {authority} /etc/docker/certs.d/localhost:5000/
 

@@ -98,7 +98,7 @@ class AccountPages:
         }
         reading = exchange.method in {"GET", "HEAD"}
         found = (reads if reading else posts).get(exchange.path)
-        if found is not None:
+        if found is not None and (reading or exchange.method == "POST"):
             return found
         if reading and exchange.path in posts:
             return self._go_home  # somebody loads the address of a form again

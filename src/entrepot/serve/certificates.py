@@ -53,6 +53,11 @@ class _Copy:
             raise ConfigError(
                 f"tls: {tls.cert_file} and {tls.key_file} are not a certificate and its key in PEM ({error})."
             ) from None
+        if not _is_spoken(self.certificate.key):
+            raise ConfigError(
+                f"tls: {tls.key_file} is a key of a kind that is not served: use RSA from 2048 bits on, "
+                "ECDSA on P-256 or P-384, or Ed25519."
+            )
         if self.certificate.client_ca:
             try:
                 context.load_verify_locations(self.certificate.client_ca)
@@ -142,6 +147,20 @@ class Certificates:
 
     def _tell(self, error: ConfigError) -> None:
         log.warning("the certificate has changed but cannot be used; the former stays in use", reason=str(error))
+
+
+def _is_spoken(path: Path) -> bool:
+    """Whether the HTTP server signs with a key that OpenSSL can read."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415 - without TLS it is not needed
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError):
+        return True  # parameters before the key, say: the worker will tell
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
+    return isinstance(key, ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey)
 
 
 def _in_memory(name: str, content: bytes) -> int:

@@ -88,7 +88,7 @@ class _Supervisor:
         self._listeners = listeners
         self._certificates = certificates
         self._crew = Crew(config, listeners, certificates)
-        self._terminal = _has_terminal()
+        self._terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # not under nohup(1)
 
     def run(self, password: str | None) -> int:
         self._crew.start()

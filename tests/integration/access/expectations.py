@@ -199,6 +199,12 @@ ONE_TOKEN = f"{OWN}/users/current/tokens/{{token_id}}"
 ELSEWHERE: dict[str, list[Case]] = {
     f"GET {HARBOR}/permissions": [Case(expected=_sees_permissions)],
     f"GET {HARBOR}/users/current/permissions": [Case(expected=_known)],
+    # An account of this registry has no CLI secret; what is asked here is who gets as far as being told so.
+    f"PUT {HARBOR}/users/{{user_id}}/cli_secret": [
+        Case(expected=_admins, body=lambda _target: {"secret": "Correct-horse-9"})
+    ],
+    f"POST {OWN}/users/current/cli-secret": [Case(expected=_people_without_token)],
+    f"DELETE {OWN}/users/current/cli-secret": [Case(expected=_people_without_token)],
     f"POST {HARBOR}/users": [
         Case(expected=_in_system("user", "create"), body=lambda _target: {"username": "new", "password": PASSWORD})
     ],
@@ -271,8 +277,11 @@ ELSEWHERE: dict[str, list[Case]] = {
     f"GET {OWN}/roles/{{role_id}}": [Case(expected=_known)],
 }
 
+PROVIDER = {"kind": "ldap", "options": {"url": "ldaps://ldap.example.com", "base_dn": "dc=example"}}
 BODIES: dict[str, Callable[[Target], Any]] = {
     f"PUT {HARBOR}/users/{{user_id}}": lambda _target: {"email": "", "realname": "", "comment": ""},
+    f"POST {OWN}/identity-providers": lambda _target: PROVIDER | {"name": "corp"},
+    f"PUT {OWN}/identity-providers/{{name}}": lambda _target: PROVIDER,
     f"POST {HARBOR}/usergroups": lambda _target: {"group_name": "another"},
     f"PUT {HARBOR}/usergroups/{{group_id}}": lambda _target: {"group_name": "renamed"},
     f"POST {OWN}/usergroups/{{group_id}}/users": lambda target: {"user_id": int(target.path["user_id"])},

@@ -31,9 +31,10 @@ from entrepot.projects.model import Project
 from entrepot.projects.tables import projects as projects_table
 from entrepot.settings.service import Settings
 
+_DEFAULTED = {"id", "is_auditor", "source", "source_admin", "is_gone"}
 _ADD_USER = query(
     insert(users)
-    .values({c.name: bindparam(c.name) for c in users.columns if c.name not in {"id", "is_auditor", "source", "source_admin", "is_gone"}})
+    .values({c.name: bindparam(c.name) for c in users.columns if c.name not in _DEFAULTED})
     .returning(users.c.id)
 )
 _ADD_PROJECT = query(

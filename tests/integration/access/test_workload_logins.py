@@ -219,7 +219,7 @@ def test_a_storm_of_unknown_keys_does_not_reach_the_issuer(run: Bench) -> None:
         answers = [(await made.exchange(token)).status_code for token in wrong]
         assert answers[:20] == [400] * 20
         assert answers[-1] == 429  # guesses from one address are slowed down
-        assert made.issuer.asked["/jwks"] <= asked + 2
+        assert made.issuer.asked["/jwks"] <= asked + 5  # four at once, then one in half a minute
         assert (await made.exchange(made.token())).status_code == 200  # and who has a right one is not
 
     at(run, work)

@@ -11,6 +11,7 @@ from entrepot.auth.options import LdapOptions, Options
 from entrepot.auth.provider import (
     CannotTell,
     Link,
+    PersonRefused,
     Policy,
     ProviderGroup,
     ProviderUnreachable,
@@ -28,6 +29,7 @@ class People:
         self.known: dict[str, ProviderUser] = {}
         self.is_silent = False
         self.cannot_tell = False
+        self.refuses = False
         self.asked = 0
         self.seconds = 0.0
 
@@ -77,6 +79,8 @@ class PeopleProvider:
         await self._wake()
         if self._people.cannot_tell:
             raise CannotTell(f"{self.name} cannot tell")
+        if self._people.refuses:
+            raise PersonRefused(f"{link.name} is in too many groups of {self.name}.")
         return next((person for person in self._people.known.values() if person.subject == link.subject), None)
 
     async def probe(self) -> None:

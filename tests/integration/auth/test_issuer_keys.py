@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from entrepot.auth.issuer_keys import IssuerKeys, KeySource, issuer_of
 from entrepot.auth.provider import ProviderUnreachable
 from entrepot.errors import NotAuthenticated
 from entrepot.kit import clock
+from tests.certificates import Authority
 from tests.issuer import CLIENT, Issuer
 
 AUDIENCES = (CLIENT,)
@@ -331,3 +333,27 @@ def test_keys_may_lie_elsewhere_or_in_a_file(issuer: Issuer, tmp_path: Path) -> 
     file.write_text("{}")
     using(issuer, nothing, jwks_file=str(file))
     using(issuer, nothing, jwks_url=f"{issuer.url}/jwks", ca_file=str(tmp_path / "missing"))
+
+
+def test_a_certificate_is_checked_against_the_authority_that_is_named(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("issuer", ["127.0.0.1"]))
+
+    async def good(keys: IssuerKeys) -> None:
+        assert await keys.verify(secure.token(), audiences=AUDIENCES)
+
+    async def untrusted(keys: IssuerKeys) -> None:
+        with pytest.raises(ProviderUnreachable, match="certificate that is not trusted"):
+            await keys.verify(secure.token(), audiences=AUDIENCES)
+
+    async def downgraded(keys: IssuerKeys) -> None:
+        secure.metadata["jwks_uri"] = secure.url.replace("https:", "http:") + "/jwks"
+        with pytest.raises(ProviderUnreachable, match="jwks_uri"):
+            await keys.verify(secure.token(), audiences=AUDIENCES)
+
+    with Issuer(context) as secure:
+        using(secure, good, ca_file=str(authority.ca_file))
+        using(secure, untrusted)
+        using(secure, good, verify_certificate=False)
+        using(secure, downgraded, ca_file=str(authority.ca_file))

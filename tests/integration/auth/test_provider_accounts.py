@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,7 @@ def test_a_silent_source_fails_its_logins_and_nothing_else(
         await enter(desk, "alice", "alice-at-corp")
         cookie = await desk.sessions.begin(await desk.user("alice"), origin())
         people.is_silent = True
-        with pytest.raises(ProviderUnreachable, match="corp does not answer"):
+        with pytest.raises(ProviderUnreachable, match="corp does not answer now"):
             await enter(desk, "bob", "bob-at-corp")
         assert await desk.events("LoginFailed") == []
         assert (await enter(desk, "admin", PASSWORD)).principal.id == 1
@@ -369,3 +370,50 @@ def test_a_changed_description_makes_the_provider_anew_and_forgets_what_it_said(
         assert first.is_closed
 
     office(work)
+
+
+def test_two_processes_ask_a_provider_once(hired: Office, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = MovingClock(monkeypatch)
+    people.seconds = 0.1
+
+    async def work(one: Desk, two: Desk) -> None:
+        await enter(one, "alice", "alice-at-corp")
+        cookie = await one.sessions.begin(await one.user("alice"), origin())
+        asked = people.asked
+        clock.advance(TTL + 1)
+        await asyncio.gather(*(desk.identifier.identify("", origin(), session=cookie) for desk in (one, two) * 5))
+        assert people.asked == asked + 1
+
+    hired.both(work)
+
+
+def test_who_does_not_tell_groups_takes_no_rights_away(hired: Office, people: People) -> None:
+    people.change("alice", is_admin=True)
+
+    async def work(desk: Desk) -> None:
+        await enter(desk, "alice", "alice-at-corp")
+        provider = await desk.directory.find("corp")
+        assert provider is not None
+        people.change("alice", groups=None, is_admin=False)
+        user = await desk.accounts.admit(people.known["alice"], provider.policy, origin())
+        assert user.administers
+        assert await groups_of(desk, user.id) == {"dev", "ops"}
+
+    hired(work)
+
+
+def test_too_many_groups_all_at_once_take_nothing_from_who_is_in(
+    hired: Office, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = MovingClock(monkeypatch)
+
+    async def work(desk: Desk) -> None:
+        await enter(desk, "alice", "alice-at-corp")
+        user = await desk.user("alice")
+        cookie = await desk.sessions.begin(user, origin())
+        people.refuses = True
+        clock.advance(TTL + 1)
+        assert (await desk.identifier.identify("", origin(), session=cookie)).principal.name == "alice"
+        assert await groups_of(desk, user.id) == {"dev", "ops"}
+
+    hired(work)

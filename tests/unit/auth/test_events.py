@@ -24,4 +24,4 @@ def test_it_has_an_operation_and_says_to_what(kind: type[Event]) -> None:
 
 
 def test_there_are_as_many_as_there_are_things_that_happen() -> None:
-    assert len(EVENTS) == 16
+    assert len(EVENTS) == 19

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from entrepot import config
 from entrepot.config import Config, load, split_address
+from entrepot.config.sections import CertificateRule
 from entrepot.errors import ConfigError
 
 SECRET = "never-show-this-7391"
+SECRETS_KEY = "TeqsDIes2moZqKL9pkd0AKQBCSE24PECDxERYkA9Z88="
 
 EXAMPLES: dict[str, tuple[str, Any]] = {
     "ENTREPOT_LISTEN": ("0.0.0.0:6000", "0.0.0.0:6000"),
@@ -21,12 +23,15 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "ENTREPOT_WORKERS": ("3", 3),
     "ENTREPOT_EXTERNAL_URL": ("https://registry.example.com", "https://registry.example.com"),
     "ENTREPOT_HTTPS_ONLY": ("false", False),
+    "ENTREPOT_HTTP_REDIRECT_LISTEN": ("127.0.0.1:8080", "127.0.0.1:8080"),
     "ENTREPOT_TRUSTED_PROXIES": ("10.0.0.0/8, 192.168.1.1", ["10.0.0.0/8", "192.168.1.1"]),
     "ENTREPOT_ADMIN_PASSWORD": (SECRET, SECRET),
     "ENTREPOT_ADMIN_PASSWORD_FILE": ("/run/secret", Path("/run/secret")),
     "ENTREPOT_TLS_CERT_FILE": ("{file}", "{file}"),
     "ENTREPOT_TLS_KEY_FILE": ("{file}", "{file}"),
     "ENTREPOT_TLS_CA_FILE": ("{file}", "{file}"),
+    "ENTREPOT_TLS_CLIENT_CA_FILE": ("{file}", "{file}"),
+    "ENTREPOT_TLS_HSTS_SECONDS": ("300", 300),
     "ENTREPOT_TLS_HTTP2": ("true", True),
     "ENTREPOT_STORAGE_DRIVER": ("memory", "memory"),
     "ENTREPOT_STORAGE_MEMORY_LIMIT": ("1048576", 1048576),
@@ -42,15 +47,44 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "ENTREPOT_LOG_ACCESS": ("false", False),
     "ENTREPOT_LOG_LEVEL": ("debug", "debug"),
     "ENTREPOT_LOG_FORMAT": ("json", "json"),
+    "ENTREPOT_RATE_LIMITS_PULLS": ("6000/m", "6000/m"),
+    "ENTREPOT_RATE_LIMITS_PUSHES": ("100/s", "100/s"),
+    "ENTREPOT_RATE_LIMITS_REST": ("5000/6h", "5000/6h"),
+    "ENTREPOT_RATE_LIMITS_LOGINS": ("30/m", "30/m"),
+    "ENTREPOT_SECRETS_KEY": (SECRETS_KEY, SECRETS_KEY),
+    "ENTREPOT_SECRETS_KEY_FILE": ("/run/secrets.key", Path("/run/secrets.key")),
+    "ENTREPOT_IDENTITY_LDAP": (
+        '[{"name": "corp", "url": "ldaps://ldap.example.com", "base_dn": "dc=example,dc=com"}]',
+        [{"name": "corp", "url": "ldaps://ldap.example.com", "base_dn": "dc=example,dc=com"}],
+    ),
+    "ENTREPOT_IDENTITY_OIDC": (
+        '[{"name": "id", "endpoint": "https://id.example.com", "client_id": "registry"}]',
+        [{"name": "id", "endpoint": "https://id.example.com", "client_id": "registry"}],
+    ),
+    "ENTREPOT_IDENTITY_WORKLOAD": (
+        '[{"name": "ci", "issuer": "https://ci.example.com", "audiences": ["registry"]}]',
+        [{"name": "ci", "issuer": "https://ci.example.com", "audiences": ["registry"]}],
+    ),
     "ENTREPOT_LIMITS_IDLE_TIMEOUT": ("5", 5.0),
     "ENTREPOT_LIMITS_DRAIN_DELAY": ("0", 0.0),
     "ENTREPOT_LIMITS_DRAIN_TIMEOUT": ("7", 7.0),
+    "ENTREPOT_CLIENT_CERTIFICATES_HEADER": ("X-SSL-Client-Cert", "X-SSL-Client-Cert"),
+    "ENTREPOT_CLIENT_CERTIFICATES_RULES": (
+        '[{"rule": "uri == \\"a\\"", "principal": "jo"}]',
+        [CertificateRule(rule='uri == "a"', principal="jo")],
+    ),
 }
 
-# A setting that is refused alone comes with the other of its pair.
+# A setting that is refused alone comes with others.
+_PAIR = {"ENTREPOT_TLS_CERT_FILE": "{file}", "ENTREPOT_TLS_KEY_FILE": "{file}"}
+_PROXY = {"ENTREPOT_TRUSTED_PROXIES": "10.0.0.0/8"}
 PARTNERS = {
-    "ENTREPOT_TLS_CERT_FILE": "ENTREPOT_TLS_KEY_FILE",
-    "ENTREPOT_TLS_KEY_FILE": "ENTREPOT_TLS_CERT_FILE",
+    "ENTREPOT_TLS_CERT_FILE": _PAIR,
+    "ENTREPOT_TLS_KEY_FILE": _PAIR,
+    "ENTREPOT_TLS_CLIENT_CA_FILE": _PAIR,
+    "ENTREPOT_HTTP_REDIRECT_LISTEN": _PAIR,
+    "ENTREPOT_CLIENT_CERTIFICATES_HEADER": _PROXY,
+    "ENTREPOT_CLIENT_CERTIFICATES_RULES": _PROXY | {"ENTREPOT_CLIENT_CERTIFICATES_HEADER": "X-SSL-Client-Cert"},
 }
 
 
@@ -85,9 +119,8 @@ def test_every_variable_sets_its_setting(variable: str, tmp_path: Path) -> None:
     (tmp_path / "pem").write_text("pem")
     file = str(tmp_path / "pem")
     text, expected = EXAMPLES[variable]
-    environment = {variable: text.replace("{file}", file)}
-    if variable in PARTNERS:
-        environment[PARTNERS[variable]] = file
+    given = PARTNERS.get(variable, {}) | {variable: text}
+    environment = {name: value.replace("{file}", file) for name, value in given.items()}
     if expected == "{file}":
         expected = Path(file)
     assert setting(load(None, environment, {}), config.variables()[variable]) == expected
@@ -172,6 +205,10 @@ def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
         ({"ENTREPOT_METRICS_LISTEN": "nowhere"}, "nowhere"),
         ({"ENTREPOT_STORAGE_DRIVER": "memory", "ENTREPOT_WORKERS": "2"}, "memory"),
         ({"ENTREPOT_HTTPS_ONLY": "true"}, "https_only"),
+        ({"ENTREPOT_HTTP_REDIRECT_LISTEN": ":80"}, "http_redirect_listen"),
+        ({"ENTREPOT_TLS_CLIENT_CA_FILE": "/nonexistent"}, "client_ca_file"),
+        ({"ENTREPOT_CLIENT_CERTIFICATES_HEADER": "X-Cert"}, "trusted_proxies"),
+        ({"ENTREPOT_CLIENT_CERTIFICATES_RULES": "uri"}, "client_certificates.rules"),
         ({"ENTREPOT_ADMIN_PASSWORD": "x", "ENTREPOT_ADMIN_PASSWORD_FILE": "/x"}, "admin_password"),
     ],
 )

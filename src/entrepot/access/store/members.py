@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, delete, func, insert, literal_column, select, 
 from entrepot.access.permissions import BUILT_IN
 from entrepot.access.store.columns import read_patterns, write_patterns
 from entrepot.access.tables import grants, roles
+from entrepot.auth.dn import dn_key
 from entrepot.auth.model import Group
 from entrepot.auth.tables import groups, users
 from entrepot.database import Database, Transaction, query
@@ -174,7 +175,7 @@ async def remove_grant(tx: Transaction, project_id: int, grant_id: int) -> bool:
 
 _GROUP = (groups.c.id, groups.c.name, groups.c.kind, groups.c.ldap_dn)
 _GROUP_BY_NAME = query(select(*_GROUP).where(groups.c.name == bindparam("name")))
-_GROUP_BY_DN = query(select(*_GROUP).where(groups.c.kind == literal_column("1"), groups.c.ldap_dn == bindparam("dn")))
+_GROUP_BY_DN = query(select(*_GROUP).where(groups.c.kind == literal_column("1"), groups.c.key == bindparam("key")))
 
 
 async def find_group_called(tx: Transaction, name: str) -> Group | None:
@@ -185,5 +186,5 @@ async def find_group_called(tx: Transaction, name: str) -> Group | None:
 
 async def find_group_at(tx: Transaction, dn: str) -> Group | None:
     """A group of a directory, by its distinguished name."""
-    row = await tx.one(_GROUP_BY_DN, dn=dn)
+    row = await tx.one(_GROUP_BY_DN, key=dn_key(dn))
     return Group(*row) if row else None

@@ -12,7 +12,7 @@ from entrepot.auth.http.fields import Secret, moment
 from entrepot.auth.model import USER, Caller
 from entrepot.errors import Denied
 from entrepot.web.rest import Asking, Body, Identifier, Route, delete, post, put
-from entrepot.web.rule import LOGIN, verb
+from entrepot.web.rule import LOGIN
 
 
 class OIDCCliSecretReq(Body):
@@ -36,7 +36,7 @@ class CliSecretRoutes:
 
     def routes(self) -> list[Route]:
         """Below ``/api/v2.0``."""
-        return [put("/users/{user_id}/cli_secret", self.set, verb("user", "update"), tag="user")]
+        return [put("/users/{user_id}/cli_secret", self.set, LOGIN, tag="user")]
 
     def own_routes(self) -> list[Route]:
         """Below ``/api/entrepot/v1``."""

@@ -31,6 +31,15 @@ _SET = query(
     .where(user_identities.c.provider == bindparam("of_provider"), user_identities.c.subject == bindparam("of_subject"))
     .values({name: bindparam(name) for name in ("name", "is_admin", "is_gone", "checked_at", "credential")})
 )
+_CLAIM = query(
+    update(user_identities)
+    .where(
+        user_identities.c.provider == bindparam("of_provider"),
+        user_identities.c.subject == bindparam("of_subject"),
+        user_identities.c.checked_at == bindparam("known"),
+    )
+    .values(checked_at=bindparam("checked_at"))
+)
 _BY_EMAIL = query(
     select(users.c.id).where(func.lower(users.c.email) == bindparam("email"), users.c.id != bindparam("first")).limit(2)
 )
@@ -106,6 +115,20 @@ async def update_link(tx: Transaction, link: Link) -> None:
         is_gone=int(link.is_gone),
         checked_at=link.checked_at,
         credential=link.credential,
+    )
+
+
+async def claim(tx: Transaction, link: Link, checked_at: int) -> bool:
+    """Move when a provider was asked; ``False`` if somebody else has moved it since ``link`` was read."""
+    return (
+        await tx.run(
+            _CLAIM,
+            of_provider=link.provider,
+            of_subject=link.subject,
+            known=link.checked_at,
+            checked_at=checked_at,
+        )
+        > 0
     )
 
 
