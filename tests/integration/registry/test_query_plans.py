@@ -18,6 +18,10 @@ from tests.integration.rig import Bench, Rig, child, index
 _ROLES = "roles are a dozen"
 _SURVEY = "an answer about the whole registry or a whole project; asked by few, read in the surveyor's thread"
 
+_PROVIDERS = "identity providers are a handful"
+_ROTATION = "the operator's command that seals every secret anew"
+_ASSESSMENT = "the self-assessment looks at everything, once a minute at most, in the surveyor's thread"
+
 READS_MANY = {
     "access.store.members._GROUP_BY_DN": "groups are few, and one is found by its DN when a member is added",
     "access.store.reach._ALL_PROJECTS": "the catalog of an administrator's limited token goes through all projects",
@@ -27,6 +31,12 @@ READS_MANY = {
     "access.store.roles._ROLES": _ROLES,
     "access.store.roles._ROLE_BY_NAME": _ROLES,
     "auth.store.failures._COUNT": "bounded by _TRIM",
+    "auth.store.identity_providers._LIST": _PROVIDERS,
+    "auth.store.links._BY_EMAIL": "by the index of addresses, but for a table of few; at a person's first login only",
+    "auth.store.links._CREDENTIALS": _ROTATION,
+    "auth.store.sealed._CREDENTIALS": _ROTATION,
+    "auth.store.sealed._ID_TOKENS": _ROTATION,
+    "auth.store.sealed._PENDING": _ROTATION,
     "auth.store.failures._TRIM": "reads in the index's order, with a limit",
     "auth.store.users._OTHER_ADMIN": "only when an administrator is to be one no longer",
     "projects.store._LIST": "the command line lists all projects",
@@ -34,6 +44,16 @@ READS_MANY = {
     "registry.listing.search._STORAGE": _SURVEY,
     "registry.store.uploads._COUNT_UPLOADS": "sessions end or expire; for the metrics only",
     "settings.store._LIST": "settings are a few dozen",
+    "system.assessment.accounts._ADMINISTRATORS": _ASSESSMENT,
+    "system.assessment.accounts._PASSWORDS": _ASSESSMENT,
+    "system.assessment.accounts._TOKENS": _ASSESSMENT,
+    "system.assessment.checks._PROVIDERS": _PROVIDERS,
+    "system.assessment.files._SEALED": _ASSESSMENT,
+    "system.assessment.files._SEALED_OF_PEOPLE": _ASSESSMENT,
+    "system.assessment.openness._PUBLIC": _ASSESSMENT,
+    "system.assessment.robots._FOREVER": _ASSESSMENT,
+    "system.assessment.robots._UNUSED": _ASSESSMENT,
+    "system.assessment.room._WITHOUT_QUOTA": _ASSESSMENT,
 }
 """Statements that may read a whole table, and why."""
 
@@ -42,7 +62,9 @@ SORTS = {
     "access.store.members._LIST": "the members of one project",
     "access.store.members._LIST_NAMED": "the members of one project",
     "access.store.reach._MEMBER_COUNTS": "the members of the projects on one page",
+    "auth.store.identities._GROUPS_OF": "the groups of one person",
     "auth.store.sessions._TRIM": "the sessions of one user, which it bounds",
+    "auth.store.trusts._LIST_OF_ROBOT": "the trusts of one robot account",
     "projects.ledger._OLDEST_COMPLETE": "only when a project is full: its blobs that no manifest names yet",
     "projects.store._LIST_FORMER": "the former names of one project",
     "registry.listing.contents._RECLAIMABLE": _SURVEY,

@@ -41,7 +41,9 @@ _CLAIM = query(
     .values(checked_at=bindparam("checked_at"))
 )
 _BY_EMAIL = query(
-    select(users.c.id).where(func.lower(users.c.email) == bindparam("email"), users.c.id != bindparam("first")).limit(2)
+    select(users.c.id)
+    .where(func.lower(users.c.email) == bindparam("email"), users.c.id != bindparam("first"))
+    .limit(bindparam("most"))
 )
 _STANDING = query(
     select(func.max(user_identities.c.is_admin), func.min(user_identities.c.is_gone)).where(
@@ -67,7 +69,7 @@ _FIND_GROUP = query(
         or_(groups.c.provider == bindparam("provider"), groups.c.provider == bindparam("unclaimed")),
     )
     .order_by(groups.c.provider.desc())
-    .limit(1)
+    .limit(bindparam("most"))
 )
 _CLAIM_GROUP = query(update(groups).where(groups.c.id == bindparam("group_id")).values(provider=bindparam("provider")))
 _CREDENTIALS = query(
@@ -134,7 +136,7 @@ async def claim(tx: Transaction, link: Link, checked_at: int) -> bool:
 
 async def by_email(tx: Transaction, email: str, but: int) -> int | None:
     """The one account with an address, whatever its case; none if several have it."""
-    rows = await tx.all(_BY_EMAIL, email=email.lower(), first=but)
+    rows = await tx.all(_BY_EMAIL, email=email.lower(), first=but, most=2)
     return int(rows[0][0]) if len(rows) == 1 else None
 
 
@@ -164,7 +166,7 @@ async def groups_of(tx: Transaction, user_id: int, provider: str) -> dict[str, t
 async def find_group(tx: Transaction, provider: str, kind: int, key: str, *, may_claim: bool) -> int | None:
     """A provider's group; one that somebody entered before any provider named it becomes this one's, if it may."""
     unclaimed = "" if may_claim else provider
-    row = await tx.one(_FIND_GROUP, provider=provider, kind=kind, key=key, unclaimed=unclaimed)
+    row = await tx.one(_FIND_GROUP, provider=provider, kind=kind, key=key, unclaimed=unclaimed, most=1)
     if row is None:
         return None
     if row[1] != provider:

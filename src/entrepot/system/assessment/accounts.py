@@ -74,7 +74,10 @@ PROVIDER_UNVERIFIED = Weakness(
 )
 
 _NOT_REMOTE = or_(users.c.source == literal_column("''"), users.c.source.is_(None))
-_ADMINISTERS = and_(or_(users.c.is_admin == 1, users.c.source_admin == 1), users.c.is_disabled == 0)
+_ADMINISTERS = and_(
+    or_(users.c.is_admin == literal_column("1"), users.c.source_admin == literal_column("1")),
+    users.c.is_disabled == literal_column("0"),
+)
 _PASSWORDS = bounded(select(users.c.name, users.c.password_hash).where(_ADMINISTERS, _NOT_REMOTE).order_by(users.c.id))
 _ADMINISTRATORS = bounded(select(users.c.name).where(_ADMINISTERS).order_by(users.c.id))
 _TOKENS = bounded(
@@ -82,7 +85,7 @@ _TOKENS = bounded(
     .join_from(personal_tokens, users)
     .where(
         personal_tokens.c.expires_at.is_(None),
-        users.c.is_disabled == 0,
+        users.c.is_disabled == literal_column("0"),
         personal_tokens.c.created_at <= bindparam("now"),
     )
     .order_by(personal_tokens.c.id)

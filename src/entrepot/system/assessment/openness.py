@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 
 from entrepot.access.model import may_list
 from entrepot.auth.model import ANONYMOUS
@@ -117,7 +117,7 @@ def checks(
     ]
 
 
-_PUBLIC = bounded(select(projects.c.name).where(projects.c.is_public == 1).order_by(projects.c.id))
+_PUBLIC = bounded(select(projects.c.name).where(projects.c.is_public == literal_column("1")).order_by(projects.c.id))
 
 
 def open_catalog(*, by_rule: bool, status: int | None) -> Finding | None:

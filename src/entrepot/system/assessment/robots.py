@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import bindparam, func, literal_column, or_, select
 
 from entrepot.auth.model import Scope
 from entrepot.auth.tables import robots
@@ -47,7 +47,10 @@ WIDE = Weakness(
 )
 
 _SHOWN = (robots.c.id, robots.c.name, projects.c.name, robots.c.description)
-_ALIVE = (robots.c.is_disabled == 0, or_(robots.c.expires_at.is_(None), robots.c.expires_at > bindparam("now")))
+_ALIVE = (
+    robots.c.is_disabled == literal_column("0"),
+    or_(robots.c.expires_at.is_(None), robots.c.expires_at > bindparam("now")),
+)
 _FOREVER = bounded(
     select(*_SHOWN)
     .join_from(robots, projects, robots.c.project_id == projects.c.id, isouter=True)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 
 from entrepot.database import Database
 from entrepot.kit.finding import Check, Finding, Weakness, one
@@ -103,7 +103,9 @@ def checks(installation: Installation, database: Database, settings: Settings) -
     ]
 
 
-_WITHOUT_QUOTA = bounded(select(projects.c.id, projects.c.name).where(projects.c.quota < 0).order_by(projects.c.id))
+_WITHOUT_QUOTA = bounded(
+    select(projects.c.id, projects.c.name).where(projects.c.quota < literal_column("0")).order_by(projects.c.id)
+)
 
 
 def usage_of(folder: Path) -> Usage:
