@@ -71,6 +71,15 @@ SORTS = {
     "registry.store.content._COUNT_NAMED": "what one manifest names, each once",
     "registry.store.content._UNCOUNT_REPOSITORY": "what one repository names is counted by digest; then it is gone",
     "registry.store.tags._TAGS_OF": "the tags of one manifest",
+    "system.assessment.accounts._ADMINISTRATORS": _ASSESSMENT,
+    "system.assessment.accounts._PASSWORDS": _ASSESSMENT,
+    "system.assessment.accounts._TOKENS": _ASSESSMENT,
+    "system.assessment.files._SEALED": _ASSESSMENT,
+    "system.assessment.files._SEALED_OF_PEOPLE": _ASSESSMENT,
+    "system.assessment.openness._PUBLIC": _ASSESSMENT,
+    "system.assessment.robots._FOREVER": _ASSESSMENT,
+    "system.assessment.robots._UNUSED": _ASSESSMENT,
+    "system.assessment.room._WITHOUT_QUOTA": _ASSESSMENT,
 }
 """Statements that may sort, and why."""
 
