@@ -178,6 +178,8 @@ class Accounts:
             email, real_name = person.email[:_LONGEST_TEXT] or user.email, person.real_name[:_LONGEST_TEXT]
             if (email, real_name or user.real_name) != (user.email, user.real_name):
                 await users.set_profile(tx, user.id, email, real_name or user.real_name, user.comment, now)
+                if email != user.email:
+                    await users.set_email_vouched(tx, user.id, flag=person.is_email_verified)
         # 4
         if person.groups is not None:
             await _sync_groups(tx, user, person, origin, _KINDS[policy.kind], may_claim=may_claim)
@@ -208,6 +210,7 @@ class Accounts:
                 email=person.email[:_LONGEST_TEXT],
                 real_name=person.real_name[:_LONGEST_TEXT],
                 source=person.provider,
+                is_email_vouched=person.is_email_verified,
             )
             if user_id is not None:
                 await journal.append(tx, origin, UserCreated(user=name, user_id=user_id))

@@ -201,7 +201,7 @@ class Directory:
                 log.warning("identity provider skipped", provider=stored.name, error=str(error))
                 continue
             found.setdefault(options.name, options)
-        for options in settings_providers(await self._settings.everything()):
+        for options in settings_providers(await self._settings.snapshot()):
             found.setdefault(options.name, options)
         for name in self._built.keys() - found.keys():
             self._retire(self._built.pop(name)[1])

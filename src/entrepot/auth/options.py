@@ -269,12 +269,11 @@ def _ldap_scheme(url: str) -> str:
 
 
 def _check_filter(field: str, text: str) -> None:
-    from entrepot.auth.providers.ldap_connection import DirectoryFailed  # noqa: PLC0415 - loads the protocol
-    from entrepot.auth.providers.ldap_directory import read_filter  # noqa: PLC0415
+    from entrepot.auth.ldap_filter import read_filter  # noqa: PLC0415 - loads the protocol
 
     try:
         read_filter(text)
-    except DirectoryFailed:
+    except ValueError:
         raise _wrong(field, "is an LDAP filter in parentheses, such as (objectClass=person)") from None
 
 

@@ -201,7 +201,15 @@ class Users:
 
         async def work(tx: Transaction) -> int:
             user_id = await store.add(
-                tx, name, hashed, clock.now_us(), is_admin=False, email=email, real_name=real_name, comment=comment
+                tx,
+                name,
+                hashed,
+                clock.now_us(),
+                is_admin=False,
+                email=email,
+                real_name=real_name,
+                comment=comment,
+                is_email_vouched=not is_registration,
             )
             if user_id is None:
                 raise Conflict(f"There is a user {name} already: choose another name.")
@@ -234,6 +242,8 @@ class Users:
             changes = {name: text for name, text in wanted.items() if text is not None and text != before[name]}
             if changes:
                 await store.set_profile(tx, user_id, **(before | changes), now=clock.now_us())
+                if "email" in changes:  # what people say of themselves must not make them somebody else
+                    await store.set_email_vouched(tx, user_id, flag=origin.principal != user.name)
                 await journal.append(tx, origin, UserUpdated(user=user.name, user_id=user_id, changes=changes))
 
         await self._database.write(work)

@@ -40,6 +40,7 @@ users = Table(
     Column("source", Text, nullable=False, server_default=""),  # the provider that keeps the account; none: local
     Column("source_admin", SmallInteger, nullable=False, server_default="0"),  # in a provider's group of administrators
     Column("is_gone", SmallInteger, nullable=False, server_default="0"),  # the provider does not know it any more
+    Column("is_email_vouched", SmallInteger, nullable=False, server_default="0"),  # entered by nobody for themselves
     Index("ix_users_email", text("lower(email)")),
     sqlite_autoincrement=True,
 )

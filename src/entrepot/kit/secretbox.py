@@ -24,10 +24,16 @@ class SecretBox:
             ConfigError: there is no key, or it is none.
         """
         self._path = None if keys else path
+        self._stamp: tuple[int, int] | None = None
+        self._stamp = self._look()
         self._fernet = self._parse(keys) if keys else self._read()
 
     def seal(self, text: str) -> bytes:
         """``text`` for the database."""
+        # After a rotation the old key leaves the file: what was still sealed with it would be lost.
+        stamp = self._look()
+        if stamp != self._stamp:
+            self._fernet, self._stamp = self._read(), stamp
         return self._fernet.encrypt(text.encode("utf-8", "surrogatepass"))
 
     def open(self, sealed: bytes) -> str:
@@ -58,6 +64,16 @@ class SecretBox:
 
     def _decrypt(self, sealed: bytes) -> str:
         return self._fernet.decrypt(sealed).decode("utf-8", "surrogatepass")
+
+    def _look(self) -> tuple[int, int] | None:
+        """What changes with every replacement of the file; ``None``: there is none to look at."""
+        if self._path is None:
+            return None
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return self._stamp  # for the moment the key that is known serves
+        return found.st_ino, found.st_mtime_ns
 
     def _read(self) -> MultiFernet:
         if self._path is None:

@@ -91,10 +91,6 @@ class Settings:
         value: bool = await self.read(key)
         return value
 
-    async def everything(self) -> Mapping[str, Any]:
-        """Every setting with its value, secrets opened; ``None`` for a secret that was sealed with a lost key."""
-        return await self.snapshot()
-
     async def all(self) -> dict[str, Value]:
         """Every setting but the secrets, and whether ``update`` may change it."""
         values = await self.snapshot()

@@ -23,7 +23,7 @@ METRICS = "metrics"
 _REGISTRY = "/v2/"
 _TOKENS = "/service/token"
 _METRICS = "/metrics"
-_LOGINS = ("/c/login", "/c/oidc/")
+_LOGINS = ("/c/login", "/c/oidc/", "/account/login", "/account/onboard")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _API_VERSION = (b"docker-distribution-api-version", b"registry/2.0")
 

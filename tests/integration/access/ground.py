@@ -31,7 +31,7 @@ from entrepot.projects.model import Project
 from entrepot.projects.tables import projects as projects_table
 from entrepot.settings.service import Settings
 
-_DEFAULTED = {"id", "is_auditor", "source", "source_admin", "is_gone"}
+_DEFAULTED = {"id", "is_auditor", "source", "source_admin", "is_gone", "is_email_vouched"}
 _ADD_USER = query(
     insert(users)
     .values({c.name: bindparam(c.name) for c in users.columns if c.name not in _DEFAULTED})

@@ -152,6 +152,20 @@ def test_an_unverified_address_or_the_first_accounts_links_nobody(office: Office
     office(work)
 
 
+def test_an_address_that_somebody_entered_for_themselves_links_nobody(office: Office, people: People) -> None:
+    hire(office, people, link_by_email=True)
+
+    async def work(desk: Desk) -> None:
+        await desk.users.create(origin(), "mallory", "Some-Password-1", email="alice@corp.test", is_registration=True)
+        assert (await enter(desk, "alice", "alice-at-corp")).principal.name == "alice"
+        people.change("bob", email="bob@corp.test", is_email_verified=True)
+        mallory = await desk.user("mallory")
+        await desk.users.update(origin(principal="mallory"), mallory.id, email="bob@corp.test")
+        assert (await enter(desk, "bob", "bob-at-corp")).principal.name == "bob"
+
+    office(work)
+
+
 @pytest.mark.parametrize(
     ("called", "expected"),
     [

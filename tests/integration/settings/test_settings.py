@@ -314,7 +314,7 @@ def test_a_secret_under_a_lost_key_harms_no_other_setting_and_can_be_set_anew(ru
         )
         settings = Settings(rig.database, {}, SecretBox(keys=new_key()))
         assert await settings.number("session_timeout") == 5
-        assert (await settings.everything())["oidc_client_secret"] is None
+        assert (await settings.snapshot())["oidc_client_secret"] is None
         with pytest.raises(Unreadable, match="oidc_client_secret"):
             await settings.text("oidc_client_secret")
         await settings.update(JANE, {"oidc_client_secret": "another"})

@@ -152,7 +152,7 @@ def test_every_setting_but_the_secrets_is_shown_with_whether_it_can_be_changed(r
         assert set(shown) == {key for key, setting in SETTINGS.items() if setting.kind != "secret"}
         assert shown["read_only"] == {"value": False, "editable": True}
         assert shown["session_timeout"] == {"value": 90, "editable": False}
-        assert shown["auth_mode"] == {"value": "db_auth", "editable": False}
+        assert shown["auth_mode"] == {"value": "db_auth", "editable": True}
         assert shown["scan_all_policy"] == DEFAULTS["scan_all_policy"]
         assert (await served.ask("/configurations", "auditor")).status_code == 200
         assert (await served.ask("/configurations", "bob")).status_code == 403

@@ -14,6 +14,7 @@ import structlog
 from sansldap import FilterAnd, FilterPresent, LDAPFilter
 from sansldap import LDAPResultCode as Code
 
+from entrepot.auth.ldap_filter import read_filter as parse_filter
 from entrepot.auth.options import LdapOptions
 from entrepot.auth.provider import ProviderUnreachable
 from entrepot.auth.providers.ldap_connection import (
@@ -313,15 +314,15 @@ class LdapDirectory:
 
 
 def read_filter(text: str) -> LDAPFilter:
-    """The filter that an operator wrote.
+    """See ``ldap_filter.read_filter``.
 
     Raises:
         DirectoryFailed: it is none.
     """
     try:
-        return LDAPFilter.from_string(text)
-    except (ValueError, LookupError, RecursionError):
-        raise DirectoryFailed(f"{text[:100]} is no LDAP filter") from None
+        return parse_filter(text)
+    except ValueError as error:
+        raise DirectoryFailed(str(error)) from None
 
 
 def _said(answer: Answer) -> str:

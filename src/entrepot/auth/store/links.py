@@ -42,7 +42,11 @@ _CLAIM = query(
 )
 _BY_EMAIL = query(
     select(users.c.id)
-    .where(func.lower(users.c.email) == bindparam("email"), users.c.id != bindparam("first"))
+    .where(
+        func.lower(users.c.email) == bindparam("email"),
+        users.c.is_email_vouched == bindparam("vouched"),
+        users.c.id != bindparam("first"),
+    )
     .limit(bindparam("most"))
 )
 _STANDING = query(
@@ -135,8 +139,8 @@ async def claim(tx: Transaction, link: Link, checked_at: int) -> bool:
 
 
 async def by_email(tx: Transaction, email: str, but: int) -> int | None:
-    """The one account with an address, whatever its case; none if several have it."""
-    rows = await tx.all(_BY_EMAIL, email=email.lower(), first=but, most=2)
+    """The one account with an address that is not its own word, whatever its case; none if several have it."""
+    rows = await tx.all(_BY_EMAIL, email=email.lower(), first=but, vouched=1, most=2)
     return int(rows[0][0]) if len(rows) == 1 else None
 
 

@@ -69,6 +69,7 @@ _SET_PROFILE = query(
     .where(users.c.id == bindparam("user_id"))
     .values({name: bindparam(name) for name in ("email", "real_name", "comment", "updated_at")})
 )
+_SET_VOUCHED = query(update(users).where(users.c.id == bindparam("user_id")).values(is_email_vouched=bindparam("flag")))
 _SET_ADMIN = query(
     update(users)
     .where(users.c.id == bindparam("user_id"))
@@ -152,6 +153,7 @@ async def add(
     real_name: str = "",
     comment: str = "",
     source: str = "",
+    is_email_vouched: bool = False,
 ) -> int | None:
     """Create an account; its id, or ``None`` if the name is taken."""
     row = await tx.one(
@@ -170,6 +172,7 @@ async def add(
         source=source,
         source_admin=0,
         is_gone=0,
+        is_email_vouched=int(is_email_vouched),
     )
     return int(row[0]) if row else None
 
@@ -182,6 +185,11 @@ async def set_password(tx: Transaction, user_id: int, password_hash: str, now: i
 async def set_profile(tx: Transaction, user_id: int, email: str, real_name: str, comment: str, now: int) -> None:
     """Replace what people read about an account."""
     await tx.run(_SET_PROFILE, user_id=user_id, email=email, real_name=real_name, comment=comment, updated_at=now)
+
+
+async def set_email_vouched(tx: Transaction, user_id: int, *, flag: bool) -> None:
+    """Note whether an account's address is somebody else's word than its own."""
+    await tx.run(_SET_VOUCHED, user_id=user_id, flag=int(flag))
 
 
 async def set_admin(tx: Transaction, user_id: int, *, flag: bool, now: int) -> None:

@@ -71,7 +71,7 @@ def providers_of(database: Database, settings: Settings, fixed: Sequence[Options
                 found.setdefault(name, parse_options(kind, values | {"name": name}))
             except (InvalidInput, msgspec.DecodeError):
                 continue  # logins skip it too, and say so in the log
-        values = {key: "" if value is None else value for key, value in (await settings.everything()).items()}
+        values = {key: "" if value is None else value for key, value in (await settings.snapshot()).items()}
         for options in settings_providers(values):
             found.setdefault(options.name, options)
         return list(found.values())

@@ -21,6 +21,7 @@ def _extend_old_tables() -> None:
     op.add_column("users", sa.Column("source", sa.Text(), server_default="", nullable=False))
     op.add_column("users", sa.Column("source_admin", sa.SmallInteger(), server_default="0", nullable=False))
     op.add_column("users", sa.Column("is_gone", sa.SmallInteger(), server_default="0", nullable=False))
+    op.add_column("users", sa.Column("is_email_vouched", sa.SmallInteger(), server_default="0", nullable=False))
     op.create_index("ix_users_email", "users", [sa.text("lower(email)")])
     op.add_column("user_groups", sa.Column("provider", sa.Text(), server_default="", nullable=False))
     op.add_column("user_groups", sa.Column("key", sa.Text(), server_default="", nullable=False))
