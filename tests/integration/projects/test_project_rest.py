@@ -31,8 +31,8 @@ class Believing:
         self.bound: frozenset[str] | None = None
         self.people: dict[str, Principal] = {"": ANONYMOUS, "admin": Principal(1, "admin", is_admin=True)}
 
-    async def identify(self, authorization: str, origin: Origin, *, session: str = "") -> Caller:
-        del origin, session
+    async def identify(self, authorization: str, origin: Origin, **more: object) -> Caller:
+        del origin, more
         credential = "basic" if authorization else ""
         return Caller(principal=self.people[authorization], credential=credential, bound=self.bound)
 
