@@ -19,6 +19,7 @@ from types import FrameType
 from rich.console import Console
 
 from bench.contest import QUICK, Contest, Sizes
+from bench.directory import Directory
 from bench.plan import Stage, select_stages
 from bench.rawclient import WrongAnswerError
 from bench.row import Outcome, Row, judge, report_wrong
@@ -30,6 +31,7 @@ from bench.servers import (
     Nginx,
     NotStartedError,
     check_programs,
+    find_free_port,
     make_certificate,
 )
 from bench.table import print_table, write_json
@@ -130,7 +132,10 @@ def _open(stage: Stage, folder: Path, certificate: Certificate, sizes: Sizes) ->
     """Start the stage's servers in `folder` and stop them at the end, whatever happens."""
     used = certificate if stage.tls else None
     with ExitStack() as stack:
-        entrepot = Entrepot(folder / "entrepot", used)
+        directory = None
+        if stage.directory:
+            directory = stack.enter_context(Directory(folder / "directory", find_free_port()))
+        entrepot = Entrepot(folder / "entrepot", used, directory)
         peer = DockerRegistry(folder / "docker-registry", used)
         nginx = Nginx(folder / "nginx") if stage.nginx else None
         if stage.running:

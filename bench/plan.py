@@ -12,6 +12,7 @@ class Stage(msgspec.Struct, frozen=True):
     """Rows that share one start of the servers.
 
     `memory`: data folders in memory, not on the disk; `tls`: both speak TLS; `nginx`: it runs too;
+    `directory`: an LDAP directory runs, and Entrepôt asks it;
     `running`: the servers run during the stage (else its rows start their own).
     """
 
@@ -20,6 +21,7 @@ class Stage(msgspec.Struct, frozen=True):
     memory: bool = False
     tls: bool = False
     nginx: bool = False
+    directory: bool = False
     running: bool = True
 
 
@@ -51,6 +53,18 @@ STAGES = (
                 aim=12,
             ),
         ),
+    ),
+    Stage(
+        "people",
+        (
+            Row(
+                "GET manifest, Basic of an LDAP user against bearer",
+                "requests/s",
+                manifests.measure_basic_gets,
+                must=0.9,
+            ),
+        ),
+        directory=True,
     ),
     Stage(
         "blobs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import importlib.util
 import os
@@ -20,6 +21,7 @@ import msgspec
 
 from bench import wrk
 from bench.access import Login
+from bench.directory import Directory
 from bench.process import Program, wait_a_moment
 from bench.rawclient import Address, Connection, WrongAnswerError, make_request
 
@@ -186,8 +188,11 @@ class Entrepot(Server):
 
     name = "Entrepôt"
 
-    def __init__(self, folder: Path, certificate: Certificate | None = None) -> None:
+    def __init__(
+        self, folder: Path, certificate: Certificate | None = None, directory: Directory | None = None
+    ) -> None:
         super().__init__(folder, certificate)
+        self._directory = directory
         self._password = secrets.token_urlsafe(16)
         self._login = Login("admin", self._password)
 
@@ -206,11 +211,17 @@ class Entrepot(Server):
 
     def environment(self) -> dict[str, str]:
         """Give it the password of `admin`."""
-        return super().environment() | {"ENTREPOT_ADMIN_PASSWORD": self._password}
+        password = {"ENTREPOT_ADMIN_PASSWORD": self._password}
+        people = {"ENTREPOT_IDENTITY_LDAP": self._directory.variable} if self._directory else {}
+        return super().environment() | password | people
 
     def ready(self) -> tuple[str, tuple[int, ...]]:
         """It says so itself."""
         return "/readyz", (200,)
+
+    def administrator(self) -> bytes:
+        """Return the Authorization header line of `admin`, by password."""
+        return b"Authorization: Basic %b\r\n" % base64.b64encode(f"admin:{self._password}".encode())
 
     def fields(self, repository: str) -> bytes:
         """Add the token, renewed when it is not fresh."""
