@@ -1,6 +1,7 @@
 """The token endpoint: ``GET`` and ``POST /service/token``.
 
-It never answers anything but 200, 400, 401, 405 or 429: containerd falls back from POST to GET on few others.
+It never answers anything but 200, 400, 401, 405 or 429 (containerd falls back from POST to GET on few others), and 503
+while an identity provider that is needed does not answer.
 """
 
 from __future__ import annotations
@@ -48,12 +49,13 @@ class TokenEndpoint:
 
     async def _get(self, exchange: Exchange) -> None:
         form = exchange.parameters()
-        identity = await self._basic(exchange)
-        await self._issue(exchange, form, identity, offline=_last(form, "offline_token") in {"true", "1"})
+        identity, may_last = await self._shown(exchange)
+        offline = may_last and _last(form, "offline_token") in {"true", "1"}
+        await self._issue(exchange, form, identity, offline=offline)
 
     async def _post(self, exchange: Exchange) -> None:
         form = _parse_form(await exchange.read(_FORM_LIMIT))
-        grant = _last(form, "grant_type")
+        grant, may_last = _last(form, "grant_type"), True
         if grant == GRANT:
             await self._exchange(exchange, form)
             return
@@ -62,12 +64,12 @@ class TokenEndpoint:
                 _last(form, "username"), _last(form, "password"), _origin(exchange)
             )
         elif grant == "refresh_token":
-            identity = await self._tokens.refresh(_last(form, "refresh_token"))
+            identity = await self._tokens.refresh(_last(form, "refresh_token"), _origin(exchange))
         elif grant:
             raise InvalidInput(f"The grant_type {grant[:64]!r} is not known: use password, refresh_token or {GRANT}.")
         else:
-            identity = await self._basic(exchange)
-        await self._issue(exchange, form, identity, offline=_last(form, "access_type") == "offline")
+            identity, may_last = await self._shown(exchange)
+        await self._issue(exchange, form, identity, offline=may_last and _last(form, "access_type") == "offline")
 
     async def _exchange(self, exchange: Exchange, form: Form) -> None:
         """The token of a CI job or a pod for one of ours (RFC 8693)."""
@@ -80,15 +82,16 @@ class TokenEndpoint:
             status, headers, body = refusal(error)
             await exchange.respond(status, [JSON, _NO_STORE, *headers], _encoder.encode(body))
 
-    async def _basic(self, exchange: Exchange) -> Identity | None:
+    async def _shown(self, exchange: Exchange) -> tuple[Identity | None, bool]:
+        """Who asks, and whether a refresh token may be had: not for a certificate, which would be outlived by it."""
         authorization = exchange.text(b"authorization")
         if not authorization:
-            return None
+            return await self._tokens.certified(exchange, _origin(exchange)), False
         scheme, _, value = authorization.partition(" ")
         if scheme.lower() != "basic":
             raise NotAuthenticated("Send name and password as Basic credentials.")
         name, password = decode_basic(value)
-        return await self._tokens.log_in(name, password, _origin(exchange))
+        return await self._tokens.log_in(name, password, _origin(exchange)), True
 
     async def _issue(
         self,

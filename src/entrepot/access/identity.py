@@ -121,13 +121,12 @@ class Identifier:
             kind = scheme.lower()
             if kind == "bearer":
                 identity = await self._bearer(value.strip(), origin, is_rest=is_rest)
-                if identity.token_ends_at <= clock.now():
-                    kind = "expired"
             elif kind == "basic":
                 identity = await self._basic(value, origin)
-                kind = "cli-secret" if identity.is_cli_secret else kind
             else:
                 raise NotAuthenticated("Send credentials as Basic or Bearer.")
+            kind = "cli-secret" if identity.is_cli_secret else kind
+            kind = "expired" if identity.token_ends_at <= clock.now() else kind
         elif session:
             user = await self._sessions.find(session)
             identity = await self._of_user(user) if user else _NOBODY
@@ -137,7 +136,7 @@ class Identifier:
             kind = "certificate"
         else:
             identity = _NOBODY
-        identity = await self._check(identity, origin)
+        identity = await self.check(identity, origin)
         return Caller(
             principal=identity.principal,
             client_address=origin.client_address,
@@ -167,8 +166,8 @@ class Identifier:
                 identity = _of_robot(robot, name)
         else:
             user, is_secret = await self._users.check_password(name, password, origin)
-            identity = msgspec.structs.replace(await self._of_user(user), is_cli_secret=is_secret)
-        return await self._check(identity, origin)
+            identity = await (self._of_cli_secret(user) if is_secret else self._of_user(user))
+        return await self.check(identity, origin)
 
     async def of_workload(self, token: str, origin: Origin, *, named: Robot | None = None, name: str = "") -> Identity:
         """The robot account that trusts the token of a CI job or a pod: ``named``, or the only one.
@@ -180,7 +179,15 @@ class Identifier:
         """
         admitted = await self._strangers.trusts.log_in(token, named, name, origin, self._full_name)
         identity = _of_robot(admitted.robot, name or await self._full_name(admitted.robot))
-        return await self._check(msgspec.structs.replace(identity, terms=admitted.terms), origin)
+        return await self.check(msgspec.structs.replace(identity, terms=admitted.terms), origin)
+
+    async def of_certificate(self, name: str, origin: Origin) -> Identity:
+        """The account called ``name``, to which the operator's rules map a client certificate.
+
+        Raises:
+            NotAuthenticated: there is none, it is disabled or expired, or may not come from there.
+        """
+        return await self.check(await self._called(name), origin)
 
     async def find_robot(self, name: str) -> Robot | None:
         """The robot account with this full name."""
@@ -202,7 +209,7 @@ class Identifier:
         else:
             user = await self._users.find_by_id(claims.account_id)
             if user is not None and not user.is_disabled:
-                identity = await self._of_user(user)
+                identity = await (self._of_cli_secret(user) if claims.is_cli_secret else self._of_user(user))
                 if claims.token_id is not None:
                     token = await self._tokens.find(claims.token_id)
                     identity = _limited(identity, token) if token else None
@@ -240,8 +247,13 @@ class Identifier:
         return identity
 
     async def _of_user(self, user: User) -> Identity:
-        recheck_at = await self._strangers.rechecks.due_at(user) if user.source else _NEVER
-        return Identity(user.principal, user.credential_version, recheck_at=recheck_at)
+        due_at = await self._strangers.rechecks.due_at(user)
+        return Identity(user.principal, user.credential_version, recheck_at=due_at)
+
+    async def _of_cli_secret(self, user: User) -> Identity:
+        """What was fetched with the secret ends when it does."""
+        ends_at = await self._users.cli_secret_ends_at(user.id) or 0.0
+        return msgspec.structs.replace(await self._of_user(user), is_cli_secret=True, ends_at=ends_at)
 
     async def _called(self, name: str) -> Identity:
         """The account of that name, vouched for by the operator's rules.
@@ -307,8 +319,8 @@ class Identifier:
         project = await projects.find(self._database, first)
         return await self._robots.find_by_name(project.id, rest) if project else None
 
-    async def _check(self, identity: Identity, origin: Origin) -> Identity:
-        """What can change without a commit: the time, where the caller is, and what its provider says.
+    async def check(self, identity: Identity, origin: Origin) -> Identity:
+        """Look at what can change without a commit: the time, where the caller is, and what its provider says.
 
         Raises:
             NotAuthenticated: the account or token has expired, or may not come from there.

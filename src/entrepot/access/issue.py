@@ -18,6 +18,7 @@ from entrepot.journal.model import Origin
 from entrepot.kit import clock
 from entrepot.oci.name import parse_name
 from entrepot.settings.service import Settings
+from entrepot.web.exchange import Exchange
 
 
 class IssuedToken(msgspec.Struct, omit_defaults=True):
@@ -67,7 +68,16 @@ class TokenService:
         named = await self._identifier.find_robot(account) if account else None
         return await self._identifier.of_workload(token, origin, named=named, name=account)
 
-    async def refresh(self, token: str) -> Identity:
+    async def certified(self, exchange: Exchange, origin: Origin) -> Identity | None:
+        """The account of the client certificate that a trusted proxy tells of; ``None``: there is none.
+
+        Raises:
+            NotAuthenticated: the certificate or its account does not hold.
+        """
+        name = self._guardian.certified(exchange)
+        return await self._identifier.of_certificate(name, origin) if name else None
+
+    async def refresh(self, token: str, origin: Origin) -> Identity:
         """The account behind a refresh token.
 
         Raises:
@@ -76,9 +86,7 @@ class TokenService:
         claims = self._issuer.check(token)
         if not claims.is_refresh or claims.expires_at <= clock.now():
             raise NotAuthenticated("The refresh token is not valid any more: log in again.")
-        identity = await self._identifier.of_claims(claims)
-        if identity.ends_at <= clock.now():
-            raise NotAuthenticated("The account or token has expired: ask for a new one.")
+        identity = await self._identifier.check(await self._identifier.of_claims(claims), origin)
         if claims.trust_id is None:
             return identity
         # What a workload began ends when it would have ended: fetching tokens makes it no longer.

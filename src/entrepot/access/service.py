@@ -55,6 +55,8 @@ _JUDGED_BY_PLACE = frozenset(
 )
 """What verbs judge once more when they know where; whatever else is changed concerns the whole project, so that rights
 in some of its repositories are not enough."""
+_WAYS_IN = frozenset({"configuration", "ldap-user", "member", "robot", "user", "user-group"})
+"""With these whoever found a CLI secret could stay after it has ended."""
 _CONFIGURE = system("configuration", "update")
 """Works in a read-only registry too: else nobody could end that."""
 
@@ -179,6 +181,7 @@ class Guardian:
             Denied: this principal may not.
         """
         self.require_login(caller)
+        _refuse_cli_secret(caller, permission)
         if not decide_system(caller.principal, permission):
             raise _denied(caller.principal, permission, "the registry")
 
@@ -198,6 +201,7 @@ class Guardian:
         opens_door: bool = False,
     ) -> None:
         """Whoever may not see all projects must not learn which exist: ``where`` is what was asked for."""
+        _refuse_cli_secret(caller, permission)
         if project is not None:
             rights = await self.rights(caller.principal, project)
             whole = path is None and permission[1] not in _READING and permission[0] not in _JUDGED_BY_PLACE
@@ -364,6 +368,15 @@ class Guardian:
 def _stands_for_owner(caller: Caller) -> bool:
     """Whether the credential is as good as the caller itself: anything but a token for certain repositories."""
     return caller.principal.is_anonymous or caller.bound is None or API in caller.bound
+
+
+def _refuse_cli_secret(caller: Caller, permission: Permission) -> None:
+    if caller.credential == "cli-secret" and permission[0] in _WAYS_IN and permission[1] not in _READING:
+        raise Denied(
+            f"A CLI secret, or a token fetched with it, may not {permission[1]} {permission[0]}: log in in a browser, "
+            "or use a personal access token.",
+            code="FORBIDDEN",
+        )
 
 
 def _denied(principal: Principal, permission: Permission, where: str) -> Denied:

@@ -58,6 +58,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """The personal access token that it was fetched with."""
     trust_id: int | None = None
     """The trust of a robot account that let its workload in."""
+    is_cli_secret: bool = False
+    """Whether it was fetched with a CLI secret, which opens less than the password."""
     token_seconds: int = 0
     """How long what a refresh token fetches lives at most; 0: it is not said."""
     credential_version: int
@@ -77,6 +79,10 @@ class Account(Protocol):
     @property
     def credential_version(self) -> int:
         """Under which credentials."""
+
+    @property
+    def is_cli_secret(self) -> bool:
+        """Whether one of them is a CLI secret."""
 
 
 class TokenIssuer:
@@ -154,6 +160,8 @@ class TokenIssuer:
                 claims["kind"] = principal.kind
             if principal.token_id is not None:
                 claims["pat"] = principal.token_id
+            if identity.is_cli_secret:
+                claims["cli"] = True
         return jwt.encode({"alg": _ALGORITHM, "typ": "JWT", "kid": self._kid}, claims, self._key)
 
     def _verify(self, token: str) -> Claims:
@@ -166,6 +174,7 @@ class TokenIssuer:
                 account_id=claims.get("uid"),
                 token_id=claims.get("pat"),
                 trust_id=claims.get("trust"),
+                is_cli_secret=claims.get("cli", False),
                 token_seconds=claims.get("tok", 0),
                 credential_version=claims.get("ver", 0),
                 expires_at=claims["exp"],

@@ -178,8 +178,8 @@ class Accounts:
             email, real_name = person.email[:_LONGEST_TEXT] or user.email, person.real_name[:_LONGEST_TEXT]
             if (email, real_name or user.real_name) != (user.email, user.real_name):
                 await users.set_profile(tx, user.id, email, real_name or user.real_name, user.comment, now)
-                if email != user.email:
-                    await users.set_email_vouched(tx, user.id, flag=person.is_email_verified)
+            if person.email:
+                await users.set_email_vouched(tx, user.id, flag=_is_vouched(person, policy))
         # 4
         if person.groups is not None:
             await _sync_groups(tx, user, person, origin, _KINDS[policy.kind], may_claim=may_claim)
@@ -190,7 +190,7 @@ class Accounts:
     async def _find_or_make(
         self, tx: Transaction, person: ProviderUser, policy: Policy, origin: Origin, naming: _Naming, now: int
     ) -> int:
-        if policy.links_by_email and person.email and person.is_email_verified:
+        if person.email and _is_vouched(person, policy):
             user_id = await store.by_email(tx, person.email, FIRST)
             held = [link.provider for link in await store.of_user(tx, user_id)] if user_id else []
             if user_id is not None and person.provider not in held:
@@ -210,7 +210,7 @@ class Accounts:
                 email=person.email[:_LONGEST_TEXT],
                 real_name=person.real_name[:_LONGEST_TEXT],
                 source=person.provider,
-                is_email_vouched=person.is_email_verified,
+                is_email_vouched=_is_vouched(person, policy),
             )
             if user_id is not None:
                 await journal.append(tx, origin, UserCreated(user=name, user_id=user_id))
@@ -245,6 +245,15 @@ class _Naming(msgspec.Struct, frozen=True):
 
     def _is_free(self, name: str) -> bool:
         return is_user_name(name) and name.lower() not in RESERVED and not name.startswith(self.robot_prefix)
+
+
+def _is_vouched(person: ProviderUser, policy: Policy) -> bool:
+    """Whether an address may tie an account to a person: here, or of this account later at another provider.
+
+    A provider that is not trusted with addresses must not lay out an account for somebody who comes from one that is.
+    Only ASCII: in small letters a Kelvin sign is a k.
+    """
+    return policy.links_by_email and person.is_email_verified and person.email.isascii()
 
 
 def _there(user: User | None) -> User:

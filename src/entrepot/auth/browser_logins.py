@@ -10,6 +10,8 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar, cast
 
 import msgspec
@@ -32,7 +34,7 @@ from entrepot.auth.directory import Directory
 from entrepot.auth.logins import storable
 from entrepot.auth.model import LoggedIn, User
 from entrepot.auth.oidc_client import Begun
-from entrepot.auth.provider import Policy, ProviderUser
+from entrepot.auth.provider import Policy, ProviderUnreachable, ProviderUser, RegistryRefused, unreachable
 from entrepot.auth.sessions import Sessions
 from entrepot.auth.store import pending_logins as store
 from entrepot.auth.throttle import BY_ADDRESS, Throttle, key_of, network_of
@@ -43,6 +45,8 @@ from entrepot.journal.model import Origin
 from entrepot.kit import clock
 from entrepot.kit.secretbox import SecretBox
 
+MOST_PENDING = 100_000
+"""Logins under way that are kept; of more than that the oldest go."""
 _KIND = "oidc"
 _BROWSER = "browser"
 _ONBOARDING = "onboarding"
@@ -133,7 +137,8 @@ class BrowserLogins:
         path = local_path(redirect)
         chosen = await self._chosen(provider)
         redirect_uri = site + CALLBACK
-        begun = await chosen.begin(redirect_uri)
+        with _hushed(chosen.name):
+            begun = await chosen.begin(redirect_uri)
         browser = cookie if _COOKIE.fullmatch(cookie) else secrets.token_urlsafe(32)
         kept = _Under(begun.nonce, begun.code_verifier, redirect_uri, path, _digest(browser).hex())
         await self._keep(begun.state, _BROWSER, chosen.name, kept)
@@ -195,6 +200,7 @@ class BrowserLogins:
             provider.policy,
             msgspec.structs.replace(origin, principal=chosen_name),
             chosen_name=chosen_name,
+            vouched_at=row.created_at,
         )
         if await self._database.write(lambda tx: store.take(tx, _digest(cookie))) is None:
             raise NotAuthenticated(_USED)
@@ -212,6 +218,8 @@ class BrowserLogins:
         before = clock.now_us() - max(LOGIN_SECONDS, ONBOARDING_SECONDS) * _SECOND
         while await self._database.write(lambda tx: store.expire(tx, before), durable=False):
             pass
+        while await self._database.write(lambda tx: store.trim(tx, MOST_PENDING), durable=False):
+            pass
 
     # steps
 
@@ -220,13 +228,14 @@ class BrowserLogins:
         # 3
         if returned.error is not None or not returned.code:
             raise NotAuthenticated(_refusal(provider.title, returned.error or ""))
-        person, id_token = await provider.finish(
-            returned.code,
-            redirect_uri=kept.redirect_uri,
-            nonce=kept.nonce,
-            code_verifier=kept.code_verifier,
-            issuer=returned.issuer,
-        )
+        with _hushed(provider.name):
+            person, id_token = await provider.finish(
+                returned.code,
+                redirect_uri=kept.redirect_uri,
+                nonce=kept.nonce,
+                code_verifier=kept.code_verifier,
+                issuer=returned.issuer,
+            )
         # 4
         named = msgspec.structs.replace(origin, principal=storable(person.name))
         try:
@@ -258,7 +267,8 @@ class BrowserLogins:
     async def _keep(self, key: str, kind: str, provider: str, kept: _Under | _Person) -> None:
         sealed = self._box.seal(msgspec.json.encode(kept).decode())
         row = store.PendingRow(kind, provider, sealed, clock.now_us())
-        await self._database.write(lambda tx: store.add(tx, _digest(key), row))
+        # Anybody may begin a login: a sync of the disk for each would be a gift to who begins many.
+        await self._database.write(lambda tx: store.add(tx, _digest(key), row), durable=False)
 
     def _opened(self, row: store.PendingRow | None, kind: str, seconds: int, of: type[_Kept]) -> _Kept | None:
         if row is None or row.kind != kind or clock.now_us() - row.created_at > seconds * _SECOND:
@@ -285,6 +295,18 @@ class BrowserLogins:
     async def _find(self, name: str) -> BrowserProvider | None:
         found = await self._directory.find(name)
         return cast("BrowserProvider", found) if found is not None and found.kind == _KIND else None
+
+
+@contextmanager
+def _hushed(provider: str) -> Iterator[None]:
+    """Strangers read what a page says: where a provider is stays in the log."""
+    try:
+        yield
+    except RegistryRefused:
+        raise
+    except ProviderUnreachable as error:
+        log.warning("identity provider unreachable", provider=provider, error=error.message)
+        raise unreachable(provider) from error
 
 
 def _refusal(title: str, word: str) -> str:

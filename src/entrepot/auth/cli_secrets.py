@@ -67,6 +67,13 @@ class CliSecrets:
             return None
         return row.secret_hash
 
+    async def ends_at(self, user_id: int) -> float | None:
+        """When an account's secret ends, in seconds since the epoch; ``None``: it has none."""
+        row = await self.find(user_id)
+        if row is None:
+            return None
+        return float("inf") if row.expires_at is None else row.expires_at / 1_000_000
+
     async def set(self, caller: Caller, user_id: int, secret: str | None = None) -> CliSecret:
         """Give an account a secret in place of the one that it had, and end what was issued under that one.
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
 
 from entrepot.auth.options import KINDS, Options, parse_options
-from entrepot.auth.provider import Provider, ProviderUnreachable, ProviderUser
+from entrepot.auth.provider import Provider, ProviderUnreachable, ProviderUser, unreachable
 from entrepot.auth.settings_providers import settings_providers
 from entrepot.auth.store import identity_providers as store
 from entrepot.database import Database
@@ -30,6 +31,8 @@ from entrepot.settings.service import Settings
 _REMEMBERED = 16_384
 _REFUSED_SECONDS = 10.0
 _DOWN_SECONDS = 10.0
+_MOST_ASKING = 64
+"""Logins that wait for one provider at once; what hangs must not gather a crowd."""
 _TAKING_PASSWORDS = frozenset({"ldap"})
 
 Build = Callable[[Options], Provider]
@@ -69,6 +72,7 @@ class Directory:
         self._right: ExpiringMap[bytes, Vouched] = ExpiringMap(_REMEMBERED, clock.monotonic)
         self._wrong: ExpiringMap[bytes, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
         self._down: dict[str, tuple[float, ProviderUnreachable]] = {}
+        self._asking: Counter[str] = Counter()
 
     # which are there
 
@@ -152,12 +156,14 @@ class Directory:
         down = self._down.get(provider.name)
         if down is not None and down[0] > clock.monotonic():
             raise ProviderUnreachable(down[1].message)
+        if self._asking[provider.name] >= _MOST_ASKING:
+            raise ProviderUnreachable(f"Too many logins wait for {provider.name}: try again in some seconds.")
+        self._asking[provider.name] += 1
         try:
             return await provider.log_in(name, password)
         except ProviderUnreachable as error:
             log.warning("identity provider unreachable", provider=provider.name, error=error.message)
-            # Strangers see this sentence: where the provider is stays in the log.
-            told = ProviderUnreachable(f"The identity provider {provider.name} does not answer now: try again later.")
+            told = unreachable(provider.name)
             self._down[provider.name] = (clock.monotonic() + _DOWN_SECONDS, told)
             raise told from error
         except EntrepotError:
@@ -167,6 +173,8 @@ class Directory:
             raise ProviderUnreachable(
                 f"The identity provider {provider.name} could not be asked: the registry's log says why."
             ) from None
+        finally:
+            self._asking[provider.name] -= 1
 
     def _fingerprint(self, name: str, password: str) -> bytes:
         text = f"{len(name)}\0{name}\0{password}".encode("utf-8", "surrogatepass")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 import msgspec
+import structlog
 
 from entrepot.auth.accounts import Accounts
 from entrepot.auth.directory import Directory
 from entrepot.auth.model import LoggedIn, User
-from entrepot.auth.provider import ProviderUser
+from entrepot.auth.provider import ProviderUnreachable, ProviderUser, unreachable
 from entrepot.auth.workload import peek
 from entrepot.database import Database
 from entrepot.errors import NotAuthenticated
@@ -20,6 +21,8 @@ from entrepot.kit.expiring import ExpiringMap
 
 _REMEMBERED = 16_384
 _TOLD_SECONDS = 3600.0
+
+log = structlog.get_logger()
 
 
 @runtime_checkable
@@ -50,10 +53,16 @@ class ForeignBearers:
             NotAuthenticated: no provider takes it for its own, or it does not hold.
             ProviderUnreachable: its provider cannot be asked.
         """
+        silent: ProviderUnreachable | None = None
         for provider in await self._directory.providers():
             if not isinstance(provider, BearerReader):
                 continue
-            shown = await provider.of_bearer(token)
+            try:
+                shown = await provider.of_bearer(token)
+            except ProviderUnreachable as error:
+                log.warning("identity provider unreachable", provider=provider.name, error=error.message)
+                silent = unreachable(provider.name)
+                continue
             if shown is None:
                 continue
             person, expires_at = shown
@@ -61,7 +70,7 @@ class ForeignBearers:
             user = await self._accounts.admit(person, provider.policy, named, vouched_at=_issued_at(token))
             await self._tell(user, provider.name, origin)
             return user, expires_at
-        raise NotAuthenticated("The token is not valid: log in again.")
+        raise silent or NotAuthenticated("The token is not valid: log in again.")
 
     async def _tell(self, user: User, provider: str, origin: Origin) -> None:
         """A token is shown with every request; once an hour is enough to know of it."""

@@ -8,6 +8,7 @@ the same way.
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
@@ -255,5 +256,13 @@ def storable(name: str) -> str:
 
 def _keys(name: str, origin: Origin) -> tuple[str, str, str]:
     """What failures are counted under: account and address, address, account."""
-    network = network_of(origin.client_address)
+    network, name = network_of(origin.client_address), _plain(name)
     return key_of("pair", name, network), key_of("address", network), key_of("account", name)
+
+
+def _plain(name: str) -> str:
+    """A name without what directories do not look at: each way to write it would be as many guesses more."""
+    if name.isascii():
+        return "".join(name.lower().split())
+    letters = unicodedata.normalize("NFKD", name[:_LONGEST_NAME]).casefold()
+    return "".join(letter for letter in letters if unicodedata.category(letter)[0] not in "CMZ")

@@ -83,7 +83,7 @@ class ClaimReader:
     def _groups(self, claims: Claims, name: str, *, are_all: bool) -> list[str] | None:
         claim = self._options.groups_claim
         if not claim:
-            return None
+            return [] if are_all else None  # those of before, when it was read, must not stay
         elsewhere = claims.get("_claim_names")
         if (isinstance(elsewhere, Mapping) and claim in elsewhere) or claims.get("hasgroups") is True:
             raise PersonRefused(

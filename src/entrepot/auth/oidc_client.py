@@ -17,7 +17,7 @@ from entrepot.auth.issuer_keys import IssuerKeys, KeySource
 from entrepot.auth.oidc_claims import text_of
 from entrepot.auth.oidc_metadata import Metadata, discover
 from entrepot.auth.options import OidcOptions
-from entrepot.auth.provider import ProviderUnreachable
+from entrepot.auth.provider import ProviderUnreachable, RegistryRefused
 
 _METADATA_SECONDS = 3600.0
 _LONGEST_HINT = 4096
@@ -180,7 +180,7 @@ class OidcClient:
             return Tokens(*(value if isinstance(value := document.get(name), str) else "" for name in names))
         word = _word(document)
         if word in _OURS:
-            raise ProviderUnreachable(
+            raise RegistryRefused(
                 f"{self._title} refuses this registry ({word}): check client_id, client_secret and what the client "
                 "is registered for there."
             )

@@ -123,6 +123,19 @@ class Provider(Protocol):
 class ProviderUnreachable(Unavailable):
     """An identity provider does not answer, or not as it should."""
 
+    def __init__(self, message: str) -> None:
+        """``message`` says who does not answer, and how."""
+        super().__init__(message, headers=((b"retry-after", b"10"),))
+
+
+class RegistryRefused(ProviderUnreachable):
+    """An identity provider refuses the registry's own credentials; the sentence holds no address."""
+
+
+def unreachable(name: str) -> ProviderUnreachable:
+    """What strangers are told of a provider that does not answer: where it is stays in the log."""
+    return ProviderUnreachable(f"The identity provider {name} does not answer now: try again later.")
+
 
 class PersonRefused(EntrepotError):
     """The provider knows the person, who may not be let in; the sentence says why."""

@@ -2,7 +2,7 @@
 
 A session, a personal token or a bearer token does not pass by the provider. So once what the provider said is older
 than its ``cache_seconds``, the next request asks it again: groups and rights follow the source, and who is gone there
-is gone here. A provider that does not answer changes nothing.
+is gone here. A provider that does not answer changes nothing, and nobody waits for it for long.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from entrepot.kit.secretbox import SecretBox
 
 _NEVER = float("inf")
 _AGAIN_SECONDS = 15.0
+_PATIENCE = 2.0
+"""Seconds that a request waits; what comes later counts for the next one."""
 _REMEMBERED = 16_384
 
 log = structlog.get_logger()
@@ -40,14 +42,17 @@ class Rechecks:
         self._accounts = accounts
         self._box = box
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._silent: ExpiringMap[int, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
-        """Accounts whose provider did not answer a moment ago."""
+        self._silent: ExpiringMap[int | str, bool] = ExpiringMap(_REMEMBERED, clock.monotonic)
+        """Providers that did not answer a moment ago, by name, and accounts that could not be asked about."""
 
     async def due_at(self, user: User) -> float:
-        """When a provider must be asked about an account, in seconds since the epoch."""
-        if not user.source:
-            return _NEVER
+        """When a provider must be asked about an account, in seconds since the epoch.
+
+        Accounts that are kept here too: an address may have tied them to a person.
+        """
         due = _NEVER
+        if not await self._directory.providers():
+            return due
         for link in await store.of_user(self._database, user.id):
             provider = await self._directory.find(link.provider)
             if provider is not None and not link.is_gone:
@@ -55,36 +60,56 @@ class Rechecks:
         return due
 
     async def ask(self, user_id: int) -> None:
-        """Ask now, once for all who wait; never an error."""
+        """Ask now, once for all who wait, and not for long; never an error."""
         if self._silent.get(user_id) is not None:
             return
         running = self._running.get(user_id)
         if running is None:
             running = asyncio.ensure_future(self._ask(user_id))
             self._running[user_id] = running
-            running.add_done_callback(lambda _done: self._running.pop(user_id, None))
-        await asyncio.shield(running)
+            running.add_done_callback(lambda done: self._ended(user_id, done))
+        await asyncio.wait((running,), timeout=_PATIENCE)
+        if running.done():
+            running.result()
+        else:
+            self._leave_alone(user_id)
 
     async def _ask(self, user_id: int) -> None:
         for link in await store.of_user(self._database, user_id):
             provider = await self._directory.find(link.provider)
             if provider is None or link.is_gone:
                 continue
+            if self._silent.get(provider.name) is not None:
+                self._leave_alone(user_id)
+                continue
             if link.checked_at / 1_000_000 + provider.policy.cache_seconds > clock.now():
                 continue  # another process has just asked
+            slow = asyncio.get_running_loop().call_later(_PATIENCE, self._leave_alone, provider.name)
             try:
                 await self._look_up(provider, link)
+                self._silent.discard(user_id)
             except ProviderUnreachable as error:
-                self._silent.put(user_id, True, clock.monotonic() + _AGAIN_SECONDS)
+                self._leave_alone(provider.name)
                 log.warning("identity provider unreachable", provider=provider.name, error=error.message)
             except Exception as error:
                 # One who is known and could not be let in now (too many groups) keeps what there is: nobody is lost
                 # because somebody tidies up the source.
-                self._silent.put(user_id, True, clock.monotonic() + _AGAIN_SECONDS)
+                self._leave_alone(user_id)
                 if isinstance(error, EntrepotError):
                     log.warning("account not checked", provider=provider.name, error=error.message)
                 else:
                     log.exception("account not checked", provider=provider.name)
+            finally:
+                slow.cancel()
+
+    def _leave_alone(self, key: int | str) -> None:
+        """Ask nothing about an account, or nothing of a provider, for some seconds: else all its people would wait."""
+        self._silent.put(key, True, clock.monotonic() + _AGAIN_SECONDS)
+
+    def _ended(self, user_id: int, task: asyncio.Task[None]) -> None:
+        self._running.pop(user_id, None)
+        if not task.cancelled():
+            task.exception()  # whoever waited may have gone
 
     async def _look_up(self, provider: Provider, link: Link) -> None:
         # One process asks: a refresh token may be good for one use only, and a second one may revoke them all.

@@ -35,10 +35,13 @@ _EMAIL = re.compile(r"[^\s@<>()\[\],;:\"\\]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
 class HashFinder(Protocol):
-    """Finds the hash of an account's other password."""
+    """Finds the hash and the end of an account's other password."""
 
     async def find_hash(self, user_id: int) -> str | None:
         """The hash that counts now; none if there is no such password."""
+
+    async def ends_at(self, user_id: int) -> float | None:
+        """When it ends, in seconds since the epoch; none if there is no such password."""
 
 
 class Users:
@@ -138,6 +141,10 @@ class Users:
         if is_secret and begins_session:
             raise NotAuthenticated("A CLI secret is for docker login and the like: log in as your provider asks.")
         return user, is_secret
+
+    async def cli_secret_ends_at(self, user_id: int) -> float | None:
+        """When an account's CLI secret ends, in seconds since the epoch; none: there is none."""
+        return await self._cli_secrets.ends_at(user_id) if self._cli_secrets else None
 
     async def _hashes(self, user: User) -> dict[str, bool]:
         """What the account's passwords are compared with, and whether that is the CLI secret."""

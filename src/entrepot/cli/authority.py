@@ -72,6 +72,17 @@ class Authority:
         _write(folder / "ca.crt", _certificate_pem(certificate), 0o644, new=True)
         return cls(folder, certificate, key)
 
+    def server_names(self) -> list[str]:
+        """The names of the server certificate that is there, but for those that every one has."""
+        from cryptography import x509  # noqa: PLC0415 - as above
+
+        try:
+            certificate = x509.load_pem_x509_certificate((self._folder / "server.crt").read_bytes())
+            found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (OSError, ValueError, x509.ExtensionNotFound):
+            return []
+        return [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
+
     def issue_server(self, names: Sequence[str], life: timedelta) -> None:
         """Write ``server.crt`` and ``server.key``, in the place of those that are there."""
         from cryptography import x509  # noqa: PLC0415 - as above

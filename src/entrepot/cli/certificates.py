@@ -42,10 +42,11 @@ def dev(
 def _dev(folder: Path, hosts: Sequence[str], life: timedelta, client: str | None) -> None:
     if client is not None and not _CLIENT.fullmatch(client):
         raise ConfigError(f"--client {client!r}: use letters, digits, dots, dashes and underscores, at most 64.")
-    names = _names(hosts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         authority = Authority.open(folder)
+        # A server may be using the certificate: it goes on answering to all names that it had.
+        names = _names([*authority.server_names(), *hosts])
         if client:
             authority.issue_client(client, life)
             _tell_client(folder.resolve(), client)

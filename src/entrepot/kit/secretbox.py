@@ -118,8 +118,14 @@ def read_keys(path: Path) -> list[str]:
 
 
 def write_keys(path: Path, keys: list[str]) -> None:
-    """Replace a key file in one step."""
-    os.replace(_stage(path, keys), path)
+    """Replace a key file in one step; owner and mode stay, since a server that runs as somebody else must read it."""
+    staging = _stage(path, keys)
+    if path.exists():
+        known = os.stat(path)
+        os.chmod(staging, known.st_mode & 0o777)
+        if (known.st_uid, known.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(staging, known.st_uid, known.st_gid)
+    os.replace(staging, path)
 
 
 def _stage(path: Path, keys: list[str]) -> Path:

@@ -65,10 +65,11 @@ async def ensure(tx: Transaction, origin: Origin, name: str, *, quota: int = -1)
     return found
 
 
-async def ensure_library(database: Database) -> None:
-    """Make the project of names without one, private as every other, unless it is there."""
+async def ensure_library(database: Database, settings: Settings) -> None:
+    """Make the project of names without one, private as every other and with their quota, unless it is there."""
     if await store.find(database, DEFAULT_PROJECT) is None:
-        await database.write(lambda tx: ensure(tx, SYSTEM, DEFAULT_PROJECT))
+        quota = await default_quota(settings)
+        await database.write(lambda tx: ensure(tx, SYSTEM, DEFAULT_PROJECT, quota=quota))
 
 
 async def create(database: Database, origin: Origin, name: str, *, is_public: bool) -> None:

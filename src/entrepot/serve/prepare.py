@@ -29,9 +29,10 @@ async def prepare(config: Config) -> str | None:
     database = Database(database_path(config))
     database.open()
     try:
-        users = Users(database, Logins(database), Settings(database, config.settings))
+        settings = Settings(database, config.settings)
+        users = Users(database, Logins(database), settings)
         password = await users.ensure_admin(config.first_password())
-        await ensure_library(database)
+        await ensure_library(database, settings)
     except EntrepotError as error:
         raise ConfigError(error.message) from error
     else:

@@ -291,16 +291,16 @@ def test_a_token_follows_what_the_project_is_now(run: Bench) -> None:
 def test_a_refresh_token_stands_for_the_password_and_nowhere_else(run: Bench) -> None:
     async def work(rig: Rig) -> None:
         issued = await issue(rig, await rig.user(), offline=True)
-        assert (await rig.tokens.refresh(issued.refresh_token)).principal.name == "admin"
+        assert (await rig.tokens.refresh(issued.refresh_token, rig.admin.origin)).principal.name == "admin"
         with pytest.raises(NotAuthenticated):
             await rig.guardian.identify(f"Bearer {issued.refresh_token}")
         with pytest.raises(NotAuthenticated):
-            await rig.tokens.refresh(issued.token)
+            await rig.tokens.refresh(issued.token, rig.admin.origin)
         with pytest.raises(NotAuthenticated):
-            await rig.tokens.refresh("nonsense")
+            await rig.tokens.refresh("nonsense", rig.admin.origin)
         old = rig.issuer.issue_refresh(Identity((await rig.user()).principal, 1), int(time.time()) - 40 * 86_400)
         with pytest.raises(NotAuthenticated):
-            await rig.tokens.refresh(old)
+            await rig.tokens.refresh(old, rig.admin.origin)
 
     run(work)
 
@@ -319,7 +319,7 @@ def test_tokens_end_with_the_password_or_the_account_they_came_from(run: Bench, 
             with pytest.raises(NotAuthenticated):
                 await rig.guardian.identify(f"Bearer {issued.token}")
             with pytest.raises(NotAuthenticated):
-                await rig.tokens.refresh(issued.refresh_token)
+                await rig.tokens.refresh(issued.refresh_token, rig.admin.origin)
 
     run.both(work)
 

@@ -11,7 +11,7 @@ import msgspec
 from entrepot.auth.browser_login import AFTER_LOGIN, LOGIN_SECONDS, ONBOARDING_SECONDS, Arrived, Returned
 from entrepot.auth.browser_logins import BrowserLogins
 from entrepot.auth.sessions import COOKIE
-from entrepot.errors import Denied, EntrepotError, InvalidInput, NotAllowed, NotFound, Precondition
+from entrepot.errors import Denied, EntrepotError, InvalidInput, NotAllowed, NotFound
 from entrepot.journal.model import Origin
 from entrepot.web.exchange import JSON, Exchange
 
@@ -25,9 +25,13 @@ _FORM = "application/x-www-form-urlencoded"
 _BODY_LIMIT = 16 * 1024
 _NO_STORE = (b"cache-control", b"no-store")
 _PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Login failed</title>
-<main><h1>Login failed</h1><p role="alert">{message}</p><p><a href="{again}">{words}</a></p></main></html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>Login failed · Entrepôt</title>
+<link rel="stylesheet" href="/account/style.css"></head>
+<body><header class="bar"><div class="inside"><a class="brand" href="/account">Entrepôt</a></div></header>
+<main id="content"><div class="narrow"><h1>Login failed</h1>
+<section class="card"><p role="alert">{message}</p><p><a href="/account">Choose how to log in</a></p></section>
+</div></main></body></html>
 """
 
 
@@ -171,16 +175,13 @@ async def _go(exchange: Exchange, url: str, cookies: list[tuple[bytes, bytes]]) 
 
 async def _show(exchange: Exchange, error: EntrepotError) -> None:
     """A failure as a page, with the way on."""
-    again, words = ("/c/oidc/login", "Begin again")
-    if isinstance(error, NotFound | Precondition):
-        again, words = AFTER_LOGIN, "Go on"
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+        (b"content-security-policy", b"default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
         (b"x-content-type-options", b"nosniff"),
         (b"referrer-policy", b"no-referrer"),
         _NO_STORE,
         *error.headers,
     ]
-    page = _PAGE.format(message=escape(error.message), again=again, words=words)
+    page = _PAGE.format(message=escape(error.message))
     await exchange.respond(error.status, headers, page.encode("utf-8", "replace"))

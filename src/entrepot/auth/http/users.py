@@ -220,7 +220,7 @@ class AccountRoutes:
     async def _require_reach(self, caller: Caller, user_id: int) -> None:
         """Whoever only manages users must not become an administrator or an auditor by taking one over."""
         user = await self._users.get(user_id)
-        if user.is_admin or user.is_auditor:
+        if user.administers or user.is_auditor:
             _require_admin(caller)
 
 

@@ -58,6 +58,7 @@ class LdapProvider:
             # 1
             entry = await self._find(name)
             if entry is None or _is_disabled(entry):
+                await self._directory.pretend()
                 return None
             # 2
             if not await self._directory.holds(entry.dn, password):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -163,6 +164,16 @@ class LdapDirectory:
                 log.info("directory refused a login", provider=self.options.name, dn=dn, reason=_said(answer))
             return False
         raise DirectoryFailed(f"it takes no passwords ({_said(answer)})")
+
+    async def pretend(self) -> None:
+        """Take as long as ``holds`` does: else the time of a refusal would tell who is here."""
+        name, password = secrets.token_hex(8), secrets.token_hex(8)
+        async with self._binds:
+            connection = await self._connect()
+            try:
+                await connection.bind(f"cn={name},{self.options.base_dn}", password)
+            finally:
+                connection.close()
 
     async def probe(self) -> None:
         """Connect, log in as who searches, and look at where people are searched.

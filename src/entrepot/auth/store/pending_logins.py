@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
 from entrepot.auth.tables import pending_logins
 from entrepot.database import Database, Transaction, query
@@ -35,6 +35,14 @@ _EXPIRE = query(
         )
     )
 )
+_COUNT = query(select(func.count()).select_from(pending_logins))
+_TRIM = query(
+    delete(pending_logins).where(
+        pending_logins.c.id.in_(
+            select(pending_logins.c.id).order_by(pending_logins.c.created_at).limit(bindparam("most"))
+        )
+    )
+)
 
 
 async def find(database: Database, pending_id: bytes) -> PendingRow | None:
@@ -57,3 +65,13 @@ async def add(tx: Transaction, pending_id: bytes, row: PendingRow) -> None:
 async def expire(tx: Transaction, before: int) -> bool:
     """Delete some of the logins that began ``before``; whether there may be more."""
     return await tx.run(_EXPIRE, before=before, most=_EXPIRED_AT_ONCE) == _EXPIRED_AT_ONCE
+
+
+async def trim(tx: Transaction, most: int) -> bool:
+    """Delete some of the oldest logins if there are more than ``most``; whether there may be more to delete."""
+    row = await tx.one(_COUNT)
+    surplus = int(row[0]) - most if row else 0
+    if surplus <= 0:
+        return False
+    await tx.run(_TRIM, most=min(surplus, _EXPIRED_AT_ONCE))
+    return surplus > _EXPIRED_AT_ONCE
