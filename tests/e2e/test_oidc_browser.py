@@ -115,8 +115,8 @@ def test_who_leaves_the_provider_reads_a_sentence(place: tuple[Server, OidcServe
     page.get_by_text("[ Cancel ]").click()
     page.wait_for_url(f"{server.url}/**")
     expect(page.get_by_role("alert")).to_contain_text("did not agree")
-    page.get_by_role("link", name="Begin again").click()
-    expect(page.locator('input[name="login"]')).to_be_visible()
+    page.get_by_role("link", name="Choose how to log in").click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
 
 
 def test_a_cli_secret_and_a_token_log_clients_in(place: tuple[Server, OidcServer], page: Page, tmp_path: Path) -> None:
